@@ -1,0 +1,19 @@
+"""Figures that move, in the browser alone: the same file in the book, in JupyterLab and in Colab."""
+
+import importlib
+
+_HOMES = {
+    "Frames": "frames",
+    "Question": "quiz",
+    "Quiz": "quiz",
+    "ReceptiveField": "receptive_field",
+    "ScheduleDesigner": "schedule_designer",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a widget when it is first asked for: a chapter pays for its own alone."""
+    if name not in _HOMES:
+        raise AttributeError(f"no widget named {name!r}: there are {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
