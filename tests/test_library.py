@@ -160,3 +160,12 @@ def test_style_leaves_the_readers_settings_alone():
     with plotting.style():
         assert mpl.rcParams["axes.grid"] is True
     assert mpl.rcParams["axes.grid"] == before
+
+
+def test_compact_moves_no_point_by_more_than_a_hundredth():
+    path = '<path d="M 1.234567 -0.000001 \nL 10 20.999999 z"/>'
+    use = '  <use x="3.14159" y="-2.5" transform="scale(0.015625)"/>'
+    text = '<text x="1.0004">0.0015</text>'
+    assert plotting._compact(path + use + text) == (
+        '<path d="M 1.23 -0 L 10 21 z"/><use x="3.14" y="-2.5" transform="scale(0.015625)"/><text x="1">0.0015</text>'
+    )

@@ -308,3 +308,34 @@ def test_no_file_names_one_machine_or_leaves_work_open():
         if path.suffix in {".py", ".js", ".css", ".md", ".toml", ""} and path.is_file():
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
                 assert not marks.search(line), f"{path}:{number}: {line}"
+
+
+@pytest.mark.slow
+def test_the_kit_travels_once_per_page_and_comes_back_whole(js):
+    from torchbook.site.assets import share
+    from torchbook.widgets.base import kit_source, kit_style
+
+    host = (ROOT / "torchbook" / "widgets" / "host.js").read_text(encoding="utf-8")
+    own = "export default { render() { return '</script> $1 $&'; } };"
+    state = {"state": {str(n): {"state": {"_esm": kit_source() + own, "_css": kit_style()}} for n in range(3)}}
+    block = share(json.dumps(state))
+    assert "</" not in block
+    assert len(block) < 2 * len(kit_source() + kit_style())
+    whole = re.search(r"const whole = (.*?);\n", host, re.DOTALL)[1]
+    back = js("export const nothing = 0;", f"(() => {{ const d = JSON.parse(arg); const w = {whole}; return Object.values(d.state)"
+              ".map((e) => [w(e.state._esm, d.shared), w(e.state._css, d.shared)]); })()", block)  # fmt: skip
+    assert back == [[kit_source() + own, kit_style()]] * 3
+
+
+def test_slim_keeps_what_pages_use_and_nothing_else():
+    from torchbook.site.slim import slim
+
+    css = (
+        "a{color:red}.used{color:red}.used .gone{color:red}.gone,.used:hover{color:blue}"
+        ".used:not(.gone){color:green}:is(.gone,.used) b{color:red}.fa-bars{content:'x'}"
+        "@media print{.gone{color:red}.used{color:red}}@media print{.gone{color:red}}@font-face{font-family:Awesome}"
+    )
+    assert slim(css, {"used", "fa-bars"}) == (
+        "a{color:red}.used{color:red}.used:hover{color:blue}.used:not(.gone){color:green}"
+        ":is(.gone,.used) b{color:red}@media print{.used{color:red}}"
+    )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from torchbook.plotting import style, to_svg
 from torchbook.widgets import Frames
-from torchbook.widgets.frames import _compact, picture
+from torchbook.widgets.frames import picture
 
 ALT = ["The first picture is dark", "The second picture is gray", "The third picture is bright"]
 
@@ -61,12 +61,6 @@ def test_a_figure_becomes_small_svg_in_the_pages_color_and_is_closed() -> None:
     assert len(entry["svg"]) < 0.75 * full
     assert entry["width"] == pytest.approx(4.5 * 96)
     assert not plt.fignum_exists(fig.number)
-
-
-def test_compact_moves_no_point_by_more_than_a_hundredth() -> None:
-    path = '<path d="M 1.234567 -0.000001 \nL 10 20.999999 z"/>'
-    use = '  <use x="3.14159" y="-2.5" transform="scale(0.015625)"/>'
-    assert _compact(path + use) == '<path d="M 1.23 -0 L 10 21 z"/><use x="3.14" y="-2.5" transform="scale(0.015625)"/>'
 
 
 def test_labels_are_short() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
+
+from torchbook.widgets.base import kit_source, kit_style
 
 HERE = Path(__file__).parent
 HOST = HERE.parent / "widgets" / "host.js"
@@ -64,10 +67,30 @@ def _add_host(app: Sphinx, pagename: str, template: str, context: dict, doctree:
         app.add_js_file("torchbook-host.js", loading_method="defer")
 
 
+def share(block: str) -> str:
+    """The widget state of a page with the kit's text in it once, not once per widget."""
+    data = json.loads(block)
+    shared = [kit_source(), kit_style()]
+    for entry in data["state"].values():
+        for number, (name, text) in enumerate(zip(("_esm", "_css"), shared, strict=True)):
+            own = entry["state"].get(name) or ""
+            if own.startswith(text):
+                entry["state"][name] = f"/*shared:{number}*/{own[len(text) :]}"
+    return json.dumps({**data, "shared": shared}).replace("</", "<\\/")
+
+
+def _share_kit(app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    for script in context.get("script_files", []):
+        attributes = getattr(script, "attributes", {})
+        if attributes.get("type") == "application/vnd.jupyter.widget-state+json":
+            attributes["body"] = share(attributes["body"])
+
+
 def setup(app: Sphinx) -> None:
     """Connect the events of this part."""
     app.connect("config-inited", _configure)
     app.connect("html-page-context", _add_host)
     app.connect("html-page-context", _without_thebe, priority=950)
+    app.connect("html-page-context", _share_kit, priority=940)
     app.connect("build-finished", _copy_host)
     app.add_css_file("torchbook.css", priority=900)

@@ -123,6 +123,11 @@ class Exporter:
         lines = [f"**{head}**", "", *body.strip().split("\n")] if head else body.strip().split("\n")
         return "\n".join(f"> {line}".rstrip() for line in lines)
 
+    def exercises(self) -> str:
+        """The `{exercises}` directive as a sentence."""
+        path = f"exercises/{self.page.name}.ipynb"
+        return f"The exercises of this chapter are in {self.link(f'`{path}`', path)}."
+
     def reference(self, match: re.Match) -> str:
         """A link between pages, `[text](../cnn/x.md#y)`, as a link into the published book."""
         text, target, anchor = match[1], match[2], match[3] or ""
@@ -133,6 +138,7 @@ class Exporter:
         """The text of one Markdown cell without MyST syntax."""
         text = re.sub(r"^%[^\n]*\n?", "", text, flags=re.MULTILINE)
         text = re.sub(r"^\([\w-]+\)=\s*$", "", text, flags=re.MULTILINE)
+        text = text.replace("```{exercises}\n```", self.exercises())
         text = FENCE.sub(self.admonition, text)
         text = EQUATION.sub(lambda m: f"$$\n{m[1].strip()} \\tag{{{self.numbers[m[2]]}}}\n$$", text)
         text = re.sub(r"\{eq\}`([\w:-]+)`", lambda m: f"({self.numbers[m[1]]})", text)

@@ -3,7 +3,9 @@
 import importlib
 
 _HOMES = {
+    "DecisionBoundary": "decision_boundary",
     "Frames": "frames",
+    "LossSurface": "loss_surface",
     "Question": "quiz",
     "Quiz": "quiz",
     "ReceptiveField": "receptive_field",

@@ -18,15 +18,23 @@ _EXPORT = re.compile(r"^export (?:async )?(?:function|const|class) (\w+)", re.MU
 _IMPORT_KIT = re.compile(r"""^import \* as kit from ["']\./kit\.js["'];?\s*$""", re.MULTILINE)
 
 
-def bundle(script: Path) -> str:
-    """One ES module from `script`, with `import * as kit from "./kit.js"` replaced by the kit itself."""
-    source = script.read_text(encoding="utf-8")
-    if not _IMPORT_KIT.search(source):
-        return source
+def kit_source() -> str:
+    """`kit.js` as one constant named `kit`, to stand in front of a widget's own script."""
     kit = (HERE / "kit.js").read_text(encoding="utf-8")
     names = ", ".join(_EXPORT.findall(kit))
     body = re.sub(r"^export ", "", kit, flags=re.MULTILINE)
-    return f"const kit = (() => {{\n{body}\nreturn {{ {names} }};\n}})();\n" + _IMPORT_KIT.sub("", source)
+    return f"const kit = (() => {{\n{body}\nreturn {{ {names} }};\n}})();\n"
+
+
+def kit_style() -> str:
+    """The style sheet that all widgets share."""
+    return (HERE / "kit.css").read_text(encoding="utf-8")
+
+
+def bundle(script: Path) -> str:
+    """One ES module from `script`, with `import * as kit from "./kit.js"` replaced by the kit itself."""
+    source = script.read_text(encoding="utf-8")
+    return kit_source() + _IMPORT_KIT.sub("", source) if _IMPORT_KIT.search(source) else source
 
 
 class Widget(anywidget.AnyWidget):
@@ -39,5 +47,5 @@ class Widget(anywidget.AnyWidget):
             style = script.with_suffix(".css")
             own = style.read_text(encoding="utf-8") if style.exists() else ""
             cls._esm = bundle(script)
-            cls._css = (HERE / "kit.css").read_text(encoding="utf-8") + own
+            cls._css = kit_style() + own
         super().__init_subclass__(**kwargs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +18,6 @@ from .base import Widget
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _POINT = 4 / 3  # CSS pixels in one point
-_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
 def _label(value: object) -> str:
@@ -27,23 +25,8 @@ def _label(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _compact(svg: str) -> str:
-    """The same picture in fewer characters: a hundredth of a point is finer than any screen."""
-
-    def shorter(match: re.Match[str]) -> str:
-        digits = _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), match[2])
-        return f"{match[1]}{' '.join(digits.split())}{match[3]}"
-
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'( d=")([^"]*)(")', shorter, svg)
-    svg = re.sub(r'( (?:x|y)=")([\d.-]+)(")', shorter, svg)
-    # Each text repeats a long list of fonts: the reader's own sans-serif is the page's font too.
-    svg = re.sub(r"font-family: [^;\"]*sans-serif", "font-family: sans-serif", svg)
-    return re.sub(r">\s+<", "><", svg)
-
-
 def _from_figure(figure: Figure) -> dict[str, object]:
-    svg = _compact(to_svg(figure))
+    svg = to_svg(figure)
     width, height = (float(inches) * 72 * _POINT for inches in figure.get_size_inches())
     plt.close(figure)
     return {"svg": svg, "width": width, "height": height}
@@ -105,9 +88,7 @@ def _check(labels: Sequence[str], alt: Sequence[str], start: int) -> None:
         raise ValueError(f"alt needs one sentence per frame: got {count} for {len(labels)} frames")
     for label, sentence in zip(labels, alt, strict=True):
         if len(sentence.split()) < 4:
-            raise ValueError(
-                f"frame {label!r}: its alt text must say in a sentence what it shows: {sentence!r}"
-            )
+            raise ValueError(f"frame {label!r}: its alt text must say in a sentence what it shows: {sentence!r}")
     if not 0 <= start < len(labels):
         raise ValueError(f"start={start}, but the frames have the indices 0 to {len(labels) - 1}")
 

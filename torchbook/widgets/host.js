@@ -49,6 +49,9 @@
     return entry.state;
   }
 
+  // A page holds the text that its widgets share once: `shared`, and a mark where a source begins with it.
+  const whole = (text, shared) => text?.replace(/^\/\*shared:(\d+)\*\//, (_, index) => shared[index]);
+
   const modules = new Map(); // source -> promise of its module: each kind of widget is imported once
   function load(source) {
     if (!modules.has(source)) {
@@ -65,7 +68,7 @@
     document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
   }
 
-  async function mount(script, entries, models) {
+  async function mount(script, entries, models, shared) {
     if (script.dataset.mounted) return;
     script.dataset.mounted = "yes";
     const id = JSON.parse(script.textContent).model_id;
@@ -77,8 +80,8 @@
     el.className = "tb-widget";
     script.after(el);
     try {
-      addStyle(model.get("_css"));
-      const widget = await load(model.get("_esm"));
+      addStyle(whole(model.get("_css"), shared));
+      const widget = await load(whole(model.get("_esm"), shared));
       await widget.initialize?.({ model });
       await widget.render({ model, el });
       el.dataset.ready = "yes";
@@ -90,10 +93,11 @@
   }
 
   function mountAll() {
-    const entries = Object.assign({}, ...[...document.querySelectorAll(STATE)]
-      .map((script) => JSON.parse(script.textContent).state));
+    const blocks = [...document.querySelectorAll(STATE)].map((script) => JSON.parse(script.textContent));
+    const entries = Object.assign({}, ...blocks.map((block) => block.state));
+    const shared = blocks.flatMap((block) => block.shared ?? []);
     const models = new Map();
-    for (const script of document.querySelectorAll(VIEW)) mount(script, entries, models);
+    for (const script of document.querySelectorAll(VIEW)) mount(script, entries, models, shared);
   }
 
   if (window.torchbookHost) return; // the tag may stand twice in a page
