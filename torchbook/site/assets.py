@@ -67,6 +67,20 @@ def _add_host(app: Sphinx, pagename: str, template: str, context: dict, doctree:
         app.add_js_file("torchbook-host.js", loading_method="defer")
 
 
+def _name_controls(app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Say to a screen reader what the theme leaves unsaid, and take back a role that bibtex's list does not fulfil."""
+    make = context.get("generate_toctree_html")
+    if make:
+        label = '<summary aria-label="Show or hide the pages below">'
+        context["generate_toctree_html"] = lambda *args, **kwargs: str(make(*args, **kwargs)).replace(
+            "<summary>", label
+        )
+    if "body" in context:
+        context["body"] = context["body"].replace(
+            '<div role="list" class="citation-list">', '<div class="citation-list">'
+        )
+
+
 def share(block: str) -> str:
     """The widget state of a page with the kit's text in it once, not once per widget."""
     data = json.loads(block)
@@ -91,6 +105,8 @@ def setup(app: Sphinx) -> None:
     app.connect("config-inited", _configure)
     app.connect("html-page-context", _add_host)
     app.connect("html-page-context", _without_thebe, priority=950)
+    app.connect("html-page-context", _name_controls, priority=930)
     app.connect("html-page-context", _share_kit, priority=940)
     app.connect("build-finished", _copy_host)
     app.add_css_file("torchbook.css", priority=900)
+    app.add_js_file("torchbook-page.js", loading_method="defer")
