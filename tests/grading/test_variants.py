@@ -1,0 +1,84 @@
+"""Every key is fair: other right answers get full points; mistakes get none, and the message that helps."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.grading.build import as_bytes
+from tests.grading.variants import answer_cell, modules
+from torchbook.grading.assembly import assemble
+from torchbook.grading.grader import Grader
+from torchbook.grading.local import LocalRunner
+from torchbook.grading.outcome import State
+from torchbook.grading.reader import read_notebook
+from torchbook.grading.references import references_of_key
+from torchbook.grading.release import find_tree
+from torchbook.grading.template import template_of
+
+TREE = find_tree()
+MODULES = {module.ASSIGNMENT: module.VARIANTS for module in modules()}
+SEED = 20_251
+
+
+def test_every_key_has_variants():
+    assert sorted(MODULES) == TREE.assignments()
+
+
+@pytest.mark.parametrize("assignment", MODULES)
+def test_every_question_has_two_right_and_three_wrong_variants(assignment):
+    key, variants = TREE.key(assignment), MODULES[assignment]
+    assert sorted(variants) == [question.name for question in key.questions]
+    for name, own in variants.items():
+        assert len(own.right) >= 2, f"{name} needs two right variants"
+        assert len(own.wrong) >= 3, f"{name} needs three wrong variants"
+
+
+@pytest.fixture(scope="module")
+def grade():
+    """Grade {question: answer cell}; each key is run once."""
+    runner, exams = LocalRunner(), {}
+
+    def grade(assignment, answers):
+        if assignment not in exams:
+            key = TREE.key(assignment)
+            exams[assignment] = key, template_of(key), references_of_key(key, runner, SEED)
+        key, template, references = exams[assignment]
+        plan = assemble(read_notebook(as_bytes(list(answers.values()))), template)
+        graded = Grader(runner).grade(plan, key.questions, references)
+        return {result.name: result for result in graded.questions}
+
+    yield grade
+    runner.close()
+
+
+def _sets(kind):
+    """(assignment, i): notebooks that hold variant i of every question that has so many."""
+    lengths = {a: max(len(getattr(v, kind)) for v in own.values()) for a, own in MODULES.items()}
+    return [(assignment, i) for assignment, length in lengths.items() for i in range(length)]
+
+
+def _notebook(assignment, kind, i):
+    key = TREE.key(assignment)
+    own = {name: list(getattr(variants, kind)) for name, variants in MODULES[assignment].items()}
+    return {name: answer_cell(key, name, own[name][i]) for name in own if i < len(own[name])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("assignment", "i"), _sets("right"))
+def test_right_variants_get_full_points(grade, assignment, i):
+    answers = _notebook(assignment, "right", i)
+    results = grade(assignment, answers)
+    for name in answers:
+        result = results[name]
+        assert (result.state, result.points) == (State.CORRECT, result.max), f"{name}: {result.detail}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("assignment", "i"), _sets("wrong"))
+def test_wrong_variants_get_no_points_and_the_message_of_their_mistake(grade, assignment, i):
+    answers = _notebook(assignment, "wrong", i)
+    results = grade(assignment, answers)
+    for name in answers:
+        expected = list(MODULES[assignment][name].wrong.values())[i]
+        assert results[name].points == 0, f"{name}: a wrong variant passed:\n{answers[name]}"
+        assert expected in results[name].message, f"{name}: {results[name].message}"
