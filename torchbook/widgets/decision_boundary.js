@@ -92,7 +92,7 @@ export function rates(counts) {
 
 /** Weights from which training starts: a wrong guess, the same for the same seed. */
 export function start(classes, features, seed) {
-  const { normal } = kit.random(1000 + seed);
+  const { normal } = kit.random(1003 + seed);
   const rows = classes === 2 ? 1 : classes;
   const width = features === "quadratic" ? 6 : 3;
   return Array.from({ length: rows }, () => Array.from({ length: width }, () => Number((normal() * (width === 6 ? 0.3 : 0.9)).toFixed(3))));
@@ -118,7 +118,7 @@ export const PRESETS = {
   "overlapping clouds": (r) => [...cloud(r, 18, -0.9, -0.6, 0.85, 0), ...cloud(r, 18, 0.9, 0.7, 0.85, 1)],
   "separable clouds": (r) => [...cloud(r, 14, -1.4, -0.9, 0.45, 0), ...cloud(r, 14, 1.3, 1, 0.45, 1)],
   "one mislabeled point": (r) => [...cloud(r, 14, -1.2, 0, 0.5, 0), ...cloud(r, 14, 1.2, 0, 0.5, 1), [2.6, 2.4, 0]],
-  unbalanced: (r) => [...cloud(r, 57, -0.3, -0.3, 0.9, 0), ...cloud(r, 3, 1.1, 1, 0.5, 1)],
+  unbalanced: (r) => [...cloud(r, 57, -0.3, -0.3, 0.9, 0), ...cloud(r, 3, 0.8, 0.7, 0.4, 1)],
   "three clouds": (r) => [...cloud(r, 12, -1.5, -1, 0.6, 0), ...cloud(r, 12, 1.5, -1, 0.6, 1), ...cloud(r, 12, 0, 1.5, 0.6, 2)],
   ring: (r) => [...cloud(r, 18, 0, 0, 0.55, 0), ...ringOf(r, 20)],
 };
@@ -136,7 +136,7 @@ export function classesOf(points) {
 /** Line segments [x1, y1, x2, y2] where a function on a grid of n × n places crosses zero (marching squares). */
 export function contour(value, n = 60) {
   const at = (i) => -EDGE + (2 * EDGE * i) / n;
-  const grid = Array.from({ length: n + 1 }, (_, i) => Array.from({ length: n + 1 }, (__, j) => value(at(i), at(j))));
+  const grid = Array.from({ length: n + 1 }, (_, i) => Array.from({ length: n + 1 }, (__, j) => value(at(i), at(j), i, j)));
   const segments = [];
   for (let i = 0; i < n; i += 1) {
     for (let j = 0; j < n; j += 1) {
@@ -276,7 +276,8 @@ function labelPlaces({ weights, classes, features }, points) {
     for (let y = -2.75; y <= 2.76; y += 0.25) {
       const p = softmax(logitsOf(weights, featuresOf(x, y, features)));
       const c = argmax(p);
-      const room = Math.min(1, ...points.map(([a, b]) => Math.hypot((a - x) / 2, b - y)));
+      let room = 1;
+      for (const [a, b] of points) room = Math.min(room, Math.hypot((a - x) / 2, b - y));
       const score = Math.min(p[c], 0.9) + room;
       if (score > best[c].score) best[c] = { score, x, y };
     }
@@ -284,8 +285,7 @@ function labelPlaces({ weights, classes, features }, points) {
   return best;
 }
 
-function makePlane(store, root, say) {
-  const size = 400;
+function makePlane(store, root, say, size) {
   const px = (x) => ((x + EDGE) / (2 * EDGE)) * size;
   const py = (y) => ((EDGE - y) / (2 * EDGE)) * size;
   const canvas = h("canvas", { width: CELLS, height: CELLS, "aria-hidden": "true" });
@@ -298,7 +298,7 @@ function makePlane(store, root, say) {
   const at = (event) => {
     const box = picture.getBoundingClientRect();
     return [clampPlane(((event.clientX - box.left) / box.width) * 2 * EDGE - EDGE), clampPlane(EDGE - ((event.clientY - box.top) / box.height) * 2 * EDGE)]
-      .map((v) => Number(v.toFixed(2)));
+      .map((v) => Number((Math.round(20 * v) / 20).toFixed(2))); // a pointer is no finer than that
   };
   const change = (index, point) => store.set({ points: store.points.map((old, i) => (i === index ? point : old)) });
   const drop = (index) => {
@@ -372,18 +372,30 @@ function makePlane(store, root, say) {
     });
   };
   const trace = (segments) => segments.map(([a, b, c, d]) => `M${px(a).toFixed(1)} ${py(b).toFixed(1)}L${px(c).toFixed(1)} ${py(d).toFixed(1)}`).join("");
-  plane.drawModel = () => {
+  let drawn = ""; // what the picture shows: a moved point changes nothing in it
+  plane.drawModel = (again = false) => {
     const { state } = store;
+    const now = JSON.stringify([state.weights, state.features, document.documentElement.dataset.theme]);
+    if (now === drawn && !again) return;
+    drawn = now;
     paint(canvas, root, state);
-    const margin = (c) => (x, y) => {
-      const z = logitsOf(state.weights, featuresOf(x, y, state.features));
-      return z[c] - Math.max(...z.filter((_, k) => k !== c));
+    const known = new Map(); // the logits of a place serve several contours
+    const logitsAt = (x, y, i, j) => {
+      const key = 1000 * i + j;
+      if (!known.has(key)) known.set(key, logitsOf(state.weights, featuresOf(x, y, state.features)));
+      return known.get(key);
+    };
+    const margin = (c) => (x, y, i, j) => {
+      const z = logitsAt(x, y, i, j);
+      let rival = -Infinity;
+      for (let k = 0; k < z.length; k += 1) if (k !== c && z[k] > rival) rival = z[k];
+      return z[c] - rival;
     };
     const classes = state.classes === 2 ? [1] : [...Array(state.classes).keys()];
-    lines.setAttribute("d", classes.map((c) => trace(contour(margin(c)))).join(""));
+    lines.setAttribute("d", classes.map((c) => trace(contour(margin(c), state.classes === 2 ? 60 : 72))).join(""));
     const odds = Math.log(9); // where the probability is 0.1 or 0.9
     sides.setAttribute("d", state.classes === 2
-      ? [odds, -odds].map((level) => trace(contour((x, y) => margin(1)(x, y) - level, 40))).join("") : "");
+      ? [odds, -odds].map((level) => trace(contour((...place) => margin(1)(...place) - level))).join("") : "");
     names.replaceChildren(...labelPlaces(state, state.points).flatMap(({ score, x, y }, c) => (score === -Infinity ? []
       : [svg("text", { class: "tb-db-region", x: px(x), y: py(y) + 4, "text-anchor": "middle", text: `class ${c}` })])));
   };
@@ -392,8 +404,8 @@ function makePlane(store, root, say) {
 
 // ---- Beside the plane: the loss, and who is taken for whom.
 
-function makeCurve(store) {
-  const view = kit.axes({ width: 340, height: 190, xLabel: "step", yLabel: "loss", label: "Training loss at each step", pad: [10, 12, 40, 50] });
+function makeCurve(store, width) {
+  const view = kit.axes({ width, height: Math.round(100 + width / 4), xLabel: "step", yLabel: "loss", label: "Training loss at each step", pad: [10, 12, 40, 50] });
   const path = svg("path", { class: "tb-curve", stroke: "var(--tb-c0)" });
   const guess = svg("path", { class: "tb-db-side" });
   const note = svg("text", { "text-anchor": "end" });
@@ -414,7 +426,7 @@ function makeCurve(store) {
 function makeTable(store) {
   const [head, rows] = [h("thead", {}), h("tbody", {})];
   const node = h("div", { class: "tb-scroll" }, h("table", { class: "tb-db-table" },
-    h("caption", { text: "Confusion matrix: true class in rows, predicted in columns" }), head, rows));
+    h("caption", { text: "True class in rows, predicted class in columns" }), head, rows));
   const named = (label) => [icon(label), ` ${label}`];
   return { node, draw() {
     const counts = confusion(store.state);
@@ -457,7 +469,7 @@ function makeSliders(store) {
       const count = Number(value);
       store.restart({ classes: count, points: store.points.map(([x, y, c]) => [x, y, Math.min(c, count - 1)]) });
     } });
-  return { node: h("div", { class: "tb-controls" }, lr.node, l2.node, features.node, classes.node), draw() {
+  return { node: h("div", { class: "tb-db-sliders" }, lr.node, l2.node, h("div", { class: "tb-row" }, features.node, classes.node)), draw() {
     if (lr.input !== document.activeElement) lr.set(store.lr);
     if (l2.input !== document.activeElement) l2.set(show(store.l2));
     features.set(store.features);
@@ -513,8 +525,11 @@ function render({ model, el }) {
   const store = makeStore(model, (...names) => draw(names));
   store.own.kept = store.state.weights;
   store.note(lossAndGradient(store.state).entropy);
-  const plane = makePlane(store, root, say);
-  const [curve, table, brushes, sliders] = [makeCurve(store), makeTable(store), makeBrushes(store, plane), makeSliders(store)];
+  // Drawn for the pixels that there are, so that text keeps its size; 0 where nothing is laid out yet.
+  const room = Math.min(body.clientWidth || 720, 900);
+  const [large, small] = room < 540 ? [Math.min(room, 460), room] : [0.54 * (room - 20), 0.46 * (room - 20)];
+  const plane = makePlane(store, root, say, Math.max(Math.round(large), 240));
+  const [curve, table, brushes, sliders] = [makeCurve(store, Math.max(Math.round(small), 240)), makeTable(store), makeBrushes(store, plane), makeSliders(store)];
   const tell = () => {
     const { entropy, gradient } = lossAndGradient(store.state);
     const { right, total } = rates(confusion(store.state));
@@ -543,10 +558,10 @@ function render({ model, el }) {
     h("div", { class: "tb-row" }, presets.node, trainer.button, stepOnce,
       kit.button({ text: "Reset", name: "Back to the start of training", onClick: restart(0) }),
       kit.button({ text: "New start", name: "Start from other weights", onClick: restart(1) })),
-    h("div", { class: "tb-db-main" }, h("div", {}, plane.node, brushes.node), h("div", {}, curve.node, table.node)), sliders.node);
+    h("div", { class: "tb-db-main" }, h("div", {}, plane.node, brushes.node), h("div", {}, curve.node, table.node, sliders.node)));
   draw();
   // The canvas does not follow the theme by itself.
-  const repaint = new MutationObserver(() => plane.drawModel());
+  const repaint = new MutationObserver(() => plane.drawModel(true));
   for (const node of [document.documentElement, document.body]) repaint.observe(node, { attributes: true, attributeFilter: ["data-theme", "data-jp-theme-light", "theme", "class"] });
   return () => { repaint.disconnect(); if (trainer.running) trainer.pause(); };
 }

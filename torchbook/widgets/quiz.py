@@ -46,6 +46,9 @@ def mathml(tex: str) -> str:
             raise ValueError(f"invalid TeX ${tex}$: an argument is missing")
         if "href" in element.attrib:
             raise ValueError(f"invalid TeX ${tex}$: a formula holds no links")
+    # An option that is a formula alone would have no name for a screen reader.
+    root.set("role", "math")
+    root.set("aria-label", " ".join("".join(root.itertext()).split()))
     return ElementTree.tostring(root, encoding="unicode")
 
 
