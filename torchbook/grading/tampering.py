@@ -7,11 +7,16 @@ notebook get a run of their own, so that `torch.relu = broken` in one answer doe
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterable
 
-_CALLS = {"setattr", "delattr", "exec", "eval", "__import__", "globals", "get_ipython"}
-_MODULES = {"gc", "ctypes", "sys", "builtins", "IPython", "importlib", "threading", "signal", "atexit"}
-_NAMES = {"answer", "cases", "draws", "display"}
+_CALLS = {"setattr", "delattr", "exec", "eval", "__import__", "globals", "vars", "get_ipython"}
+_MODULES = {
+    *("gc", "ctypes", "sys", "builtins", "IPython", "importlib", "threading", "signal", "atexit"),
+    *("os", "fcntl", "resource", "subprocess", "multiprocessing", "warnings"),
+}
+# `sum = 0` in one answer is a common slip, and breaks the `sum(...)` of every check that follows.
+_NAMES = {"answer", "cases", "draws", "display", *dir(builtins)}
 
 
 def tampers(students: Iterable[str], others: Iterable[str]) -> bool:
@@ -41,9 +46,12 @@ def _suspicious(node: ast.AST, modules: set[str]) -> bool:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
         return any(name.split(".")[0] in _MODULES or "exercises" in name for name in names)
-    if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id in _CALLS
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in _CALLS
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        # `torch.set_default_dtype(...)`, `torch.__dict__.update(...)`
+        return node.func.attr.startswith(("set_", "update")) and _root(node.func) in modules
+    if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
         return _root(node) in modules
     if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
         return node.id in _NAMES

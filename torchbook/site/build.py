@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from torchbook.site.execute import KERNEL_ENVIRONMENT, ChapterFailed, execute
+from torchbook.site.execute import ANSI, KERNEL_ENVIRONMENT, ChapterFailed, execute
 from torchbook.site.weigh import LIMIT, weigh_site
 
 
@@ -28,7 +28,7 @@ def _sphinx(root: Path) -> None:
         result = subprocess.run(command, cwd=root, stdout=log, stderr=subprocess.STDOUT,
                                 stdin=subprocess.DEVNULL, env=environment)  # fmt: skip
         log.seek(0)
-        lines = [line for line in log.read().splitlines() if line.strip()]
+        lines = [line for line in ANSI.sub("", log.read()).splitlines() if line.strip()]
     if result.returncode:
         telling = [line for line in lines if "WARNING" in line or "ERROR" in line]
         raise BuildFailed("The pages have warnings:\n" + "\n".join(telling or lines[-40:]))

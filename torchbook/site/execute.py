@@ -23,7 +23,7 @@ KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",
     "PYTHONHASHSEED": "0",
 }
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
+ANSI = re.compile(r"\x1b\[[0-9;]*m")  # colors of a terminal
 
 
 class ChapterFailed(Exception):
