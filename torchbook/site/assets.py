@@ -40,6 +40,7 @@ def _configure(app: Sphinx, config: object) -> None:
     from sphinxcontrib import katex
 
     katex.NODEJS_BINARY = find_node()
+    katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # a busy machine is slow, not broken
     config.templates_path.insert(0, str(HERE / "templates"))
     config.html_static_path.append(str(HERE / "static"))
 
