@@ -248,6 +248,7 @@ def cheapest(side):                               # two layers, whatever lies be
     return [1, (side - 3) // 2]
 """: "two layers see 9 pixels at most",
             edit("(side - field) // 2", "side - field"): "does not see 7 pixels",
+            edit("min(field,", "min(field, 9,"): "One of the stacks has more layers than it needs",
         },
     ),
     "Q6": Variants(
