@@ -322,8 +322,12 @@ def test_the_kit_travels_once_per_page_and_comes_back_whole(js):
     assert "</" not in block
     assert len(block) < 2 * len(kit_source() + kit_style())
     whole = re.search(r"const whole = (.*?);\n", host, re.DOTALL)[1]
-    back = js("export const nothing = 0;", f"(() => {{ const d = JSON.parse(arg); const w = {whole}; return Object.values(d.state)"
-              ".map((e) => [w(e.state._esm, d.shared), w(e.state._css, d.shared)]); })()", block)  # fmt: skip
+    expression = f"""(() => {{
+        const data = JSON.parse(arg), whole = {whole};
+        const back = (text) => whole(text, data.shared);
+        return Object.values(data.state).map(({{ state }}) => [back(state._esm), back(state._css)]);
+    }})()"""
+    back = js("export const nothing = 0;", expression, block)
     assert back == [[kit_source() + own, kit_style()]] * 3
 
 

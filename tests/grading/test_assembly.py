@@ -127,9 +127,7 @@ def test_an_answer_that_nothing_names_runs_as_an_extra_cell_at_its_place(plan):
 
 
 def test_foreign_questions_are_extra_cells(plan):
-    assert [c.source for c in plan(["# Q9 answer\nx = 1"]).cells if c.role == "extra"] == [
-        "# Q9 answer\nx = 1"
-    ]
+    assert [c.source for c in plan(["# Q9 answer\nx = 1"]).cells if c.role == "extra"] == ["# Q9 answer\nx = 1"]
 
 
 def test_the_install_cell_is_dropped(plan):

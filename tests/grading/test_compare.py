@@ -90,9 +90,7 @@ def test_the_first_difference_is_named_for_the_teacher_and_hidden_from_the_stude
 secrets = st.integers(10_000, 99_999)
 
 
-@given(
-    secrets, st.sampled_from([lambda s: [1, s], lambda s: {"k": s}, lambda s: {s}, lambda s: np.array([s])])
-)
+@given(secrets, st.sampled_from([lambda s: [1, s], lambda s: {"k": s}, lambda s: {s}, lambda s: np.array([s])]))
 def test_no_expected_value_reaches_the_student(secret, wrap):
     for actual in (wrap(1), wrap(2)[:0] if isinstance(wrap(2), list) else 0, None, "x"):
         difference = differ(wrap(secret), actual)
@@ -103,15 +101,9 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(["$array", "$set", "$dict", "$float", "$complex", "value", "x"]), inner
-        )
+        | st.dictionaries(st.sampled_from(["$array", "$set", "$dict", "$float", "$complex", "value", "x"]), inner)
         | st.fixed_dictionaries(
-            {
-                "$array": st.fixed_dictionaries(
-                    {"shape": st.lists(st.integers(-1, 3)), "data": st.lists(inner)}
-                )
-            }
+            {"$array": st.fixed_dictionaries({"shape": st.lists(st.integers(-1, 3)), "data": st.lists(inner)})}
         )
     ),
     max_leaves=12,

@@ -112,10 +112,7 @@ notebooks = st.fixed_dictionaries(
 )
 TEMPLATE = Template(
     "part/chapter",
-    tuple(
-        (identify(source), source)
-        for source in ("# setup\n", "# Q1 answer\n", "# Q1 check · 1 point\nanswer(1)")
-    ),
+    tuple((identify(source), source) for source in ("# setup\n", "# Q1 answer\n", "# Q1 check · 1 point\nanswer(1)")),
     (Question("Q1", 1, Rule()),),
 )
 
@@ -175,8 +172,6 @@ def test_identities(line, name, points):
     assert (identify(line).name, identify(line).points) == (name, points)
 
 
-@pytest.mark.parametrize(
-    "line", ["x = 1", "# the answer to Q1", "", "# Q answer", "Q1 answer", "# Q1 answering"]
-)
+@pytest.mark.parametrize("line", ["x = 1", "# the answer to Q1", "", "# Q answer", "Q1 answer", "# Q1 answering"])
 def test_no_identities(line):
     assert identify(line) is None

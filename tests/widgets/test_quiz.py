@@ -30,9 +30,7 @@ def test_texts_become_escaped_html() -> None:
 
 @pytest.mark.parametrize("hostile", ["<script>x</script>", "`<img src=x onerror=y>`", "$\\text{<script>}$"])
 def test_no_text_can_become_an_element(hostile: str) -> None:
-    tags = {
-        node.tag.rsplit("}")[-1] for node in ElementTree.fromstring(f"<p>{rich_text(hostile)}</p>").iter()
-    }
+    tags = {node.tag.rsplit("}")[-1] for node in ElementTree.fromstring(f"<p>{rich_text(hostile)}</p>").iter()}
     assert tags <= {"p", "code", "math", "mrow", "mtext"}
     assert "<" in text_of(rich_text(hostile))
 
@@ -44,9 +42,7 @@ def test_math_is_mathml_with_the_right_structure() -> None:
     assert "".join(math.itertext()) == "η02<α"
 
 
-@pytest.mark.parametrize(
-    "tex", [r"\frac{a", r"\frac{a}", r"\nosuch", "a}", "{", "x^", "x_1_2", r"\left( a", "a & b"]
-)
+@pytest.mark.parametrize("tex", [r"\frac{a", r"\frac{a}", r"\nosuch", "a}", "{", "x^", "x_1_2", r"\left( a", "a & b"])
 def test_invalid_tex_is_an_error_that_quotes_it(tex: str) -> None:
     with pytest.raises(ValueError, match="invalid TeX") as caught:
         mathml(tex)
@@ -183,9 +179,7 @@ def test_answering_by_keyboard_and_coming_back(open_widgets) -> None:
 def test_it_works_where_the_browser_refuses_its_storage(open_widgets) -> None:
     watched = open_widgets(quiz())
     page = watched.page
-    page.add_init_script(
-        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })"
-    )
+    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no'); } })")
     page.reload()
     page.locator("[data-ready=yes]").wait_for()
     page.get_by_role("radio").nth(1).check()

@@ -71,9 +71,7 @@ def reference(schedule: dict[str, object], steps: int) -> list[float]:
             final_div_factor=p["final_div_factor"], cycle_momentum=False),
     }  # fmt: skip
     main = make[p["kind"]]()
-    rates = [
-        base * (p["warmup_start"] + (1 - p["warmup_start"]) * i / p["warmup"]) for i in range(p["warmup"])
-    ]
+    rates = [base * (p["warmup_start"] + (1 - p["warmup_start"]) * i / p["warmup"]) for i in range(p["warmup"])]
     floored = p["kind"] in {"step", "exponential", "inverse-sqrt"}
     optimizer.step()  # a scheduler warns when it is stepped before its optimizer
     for _ in range(rest):
@@ -86,9 +84,7 @@ def reference(schedule: dict[str, object], steps: int) -> list[float]:
 def run(code: str) -> list[float]:
     """The rate at each `optimizer.step()` while the code runs; any warning is an error."""
     rates = []
-    hook = register_optimizer_step_pre_hook(
-        lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"])
-    )
+    hook = register_optimizer_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -253,9 +249,7 @@ def test_keyboard_reads_and_shapes_a_curve(open_widgets) -> None:
     watched = open_widgets(designer())
     page = watched.page
     readout = page.locator(".tb-readout")
-    assert readout.text_content().startswith(
-        f"Cosine, warm-up 20: at step 60 of 100 the rate is {wanted(60)}. Mean"
-    )
+    assert readout.text_content().startswith(f"Cosine, warm-up 20: at step 60 of 100 the rate is {wanted(60)}. Mean")
     mean = sum(reference(COSINE, 100)) / 100
     assert f"Mean rate {mean:.4g}, last" in readout.text_content()
     page.get_by_label("read at step").press("ArrowRight")

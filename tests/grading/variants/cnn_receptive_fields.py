@@ -108,9 +108,7 @@ def receptive_field(layers):                      # measured: which pixels does 
 """,
         ],
         wrong={
-            edit(
-                "dilation * (kernel - 1)", "(dilation * kernel - 1)"
-            ): "3 taps, 2 apart, span 5 pixels, not 6",
+            edit("dilation * (kernel - 1)", "(dilation * kernel - 1)"): "3 taps, 2 apart, span 5 pixels, not 6",
             """
 def receptive_field(layers):
     size, jump = 1, 1
