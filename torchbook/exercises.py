@@ -144,9 +144,7 @@ class _Encoder:
 
         array = np.asarray(value)
         if array.dtype.kind not in "biufcU":
-            raise TypeError(
-                f"answer() cannot send an array of {array.dtype}, only of numbers, booleans, text"
-            )
+            raise TypeError(f"answer() cannot send an array of {array.dtype}, only of numbers, booleans, text")
         self._grow(array.size)
         scalars = array.ravel().tolist()
         if array.ndim == 0:

@@ -122,9 +122,7 @@ class _Assembly:
         if tried:
             for i in tried[:-1]:
                 cell, anchor = copies[i]
-                self.extras[anchor if anchor != f"{question} answer" else f"{question} earlier"].append(
-                    cell.source
-                )
+                self.extras[anchor if anchor != f"{question} answer" else f"{question} earlier"].append(cell.source)
             return copies[tried[-1]][0].source
         text = self.texts.get(question)
         if text is not None and fingerprint(_body(text)) not in ("", stub):

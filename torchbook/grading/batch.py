@@ -149,9 +149,7 @@ class Batch:
             self._about_key(record)
         elif record.state == GRADED:
             record.state = UNKNOWN
-            record.notes = [
-                "The notebook does not say which exercise it answers; grade it with --assignment."
-            ]
+            record.notes = ["The notebook does not say which exercise it answers; grade it with --assignment."]
         return record
 
     def _assignment(self, submitted: Submitted) -> str:

@@ -42,9 +42,7 @@ def identify(source: str) -> Identity | None:
         question, kind, rest = match.groups()
         points = _POINTS.match(rest)
         kind = kind.lower()
-        return Identity(
-            kind, question.upper(), points=float(points[1]) if points and kind == "check" else None
-        )
+        return Identity(kind, question.upper(), points=float(points[1]) if points and kind == "check" else None)
     if match := _OTHER.match(line):
         return Identity(match[1].lower(), label=" ".join(match[2].lower().split()))
     return None

@@ -108,9 +108,7 @@ def _template_from_cells(submitted: Submitted) -> Template:
     for check in checks:
         answer = Identity("answer", check.question)
         cells.setdefault(answer.name, (answer, f"# {answer.name}\n"))
-    kept = [
-        (i, s) for i, s in cells.values() if i.kind == "setup" or i.question in {c.question for c in checks}
-    ]
+    kept = [(i, s) for i, s in cells.values() if i.kind == "setup" or i.question in {c.question for c in checks}]
     rules = {identity.question: _rule(source) for identity, source in kept if identity.kind == "check"}
     questions = tuple(Question(check.question, check.points or 0, rules[check.question]) for check in checks)
     return Template("", tuple(kept), questions)
@@ -156,10 +154,7 @@ def print_table(checked: Checked, out: TextIO) -> None:
     """One line per question, with what to do below it."""
     graded = checked.graded
     width = max(len(state) for state in State)
-    rows = [
-        (q, f"{q.name:<4} {q.state:<{width}} {number(q.points):>4} of {number(q.max)}")
-        for q in graded.questions
-    ]
+    rows = [(q, f"{q.name:<4} {q.state:<{width}} {number(q.points):>4} of {number(q.max)}") for q in graded.questions]
     for result, row in rows:
         print(row, file=out)
         for line in explanation(result, checked.inputs.get(result.name)):

@@ -144,9 +144,7 @@ def _from_zip(path: Path, exercises: Collection[str], collected: Collected) -> N
     names = [member.filename for member in members]
     for member in members:
         name = member.filename.replace("\\", "/")
-        if member.is_dir() or any(
-            _is_litter(part) for part in name.split("/") if part not in ("", ".", "..")
-        ):
+        if member.is_dir() or any(_is_litter(part) for part in name.split("/") if part not in ("", ".", "..")):
             continue
         problem = _problem(member, names)
         if problem:

@@ -77,9 +77,7 @@ class Grader:
 
 
 class _Grading:
-    def __init__(
-        self, grader: Grader, plan: Plan, questions: Sequence[Question], references: References
-    ) -> None:
+    def __init__(self, grader: Grader, plan: Plan, questions: Sequence[Question], references: References) -> None:
         self.runner, self.limits = grader.runner, grader.limits
         self.plan, self.questions, self.references = plan, questions, references
         self.results: dict[str, QuestionResult] = {}
@@ -104,9 +102,7 @@ class _Grading:
         if result.state is not State.CORRECT and question.name not in self.plan.answered:
             return _set(result, State.MISSING, "There is no answer yet.")
         if result.state is State.NOT_RUN:
-            return _set(
-                result, State.TIMEOUT, "The time for the whole notebook was used up before this question."
-            )
+            return _set(result, State.TIMEOUT, "The time for the whole notebook was used up before this question.")
         return result
 
     # ------------------------------------------------------------ runs
@@ -191,16 +187,12 @@ class _Grading:
         match = re.search(r"NameError: name '(\w{1,100})' is not defined", result.message)
         if result.state is not State.ERROR or not match:
             return False
-        defines = re.compile(
-            rf"^(def|class|import|from.* import.*)?\s*{match[1]}\b|import .*\b{match[1]}\b", re.M
-        )
+        defines = re.compile(rf"^(def|class|import|from.* import.*)?\s*{match[1]}\b|import .*\b{match[1]}\b", re.M)
         return any(defines.search(cell.source) for cell in students)
 
     def _students_cells(self) -> list[PlannedCell]:
         answers = self.plan.answered
-        return [
-            c for c in self.plan.cells if c.role == "extra" or (c.role == "answer" and c.question in answers)
-        ]
+        return [c for c in self.plan.cells if c.role == "extra" or (c.role == "answer" and c.question in answers)]
 
     # ------------------------------------------------------------ judging
 
@@ -242,9 +234,7 @@ class _Grading:
 
     def _compared(self, result: QuestionResult, question: Question, value: Any) -> QuestionResult:
         if question.name not in self.references.expected:
-            return _set(
-                result, State.UNCHECKED, "The public checks passed; there are no values to compare with."
-            )
+            return _set(result, State.UNCHECKED, "The public checks passed; there are no values to compare with.")
         difference = compare(self.references.expected[question.name], value, question.rule)
         if difference is None:
             return _passed(result)
@@ -271,9 +261,7 @@ def _blank(question: Question, turn: _Turn) -> QuestionResult:
     seconds = round(turn.answer.seconds + turn.check.seconds, 3)
     output = "\n".join(text for text in (turn.answer.stdout, turn.check.stdout) if text.strip())
     notes = list(dict.fromkeys([*turn.answer.notes, *turn.check.notes]))
-    return QuestionResult(
-        question.name, question.points, State.WRONG, seconds=seconds, output=output, notes=notes
-    )
+    return QuestionResult(question.name, question.points, State.WRONG, seconds=seconds, output=output, notes=notes)
 
 
 def _set(result: QuestionResult, state: State, message: str, detail: str = "") -> QuestionResult:

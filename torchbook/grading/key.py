@@ -229,7 +229,5 @@ def cut_solution(source: str, question: str) -> str:
 def _uncommented(line: str, question: str) -> str:
     match = re.match(r"^(\s*)#(?: (.*))?$", line)
     if not match:
-        raise ValueError(
-            f"'# {question} answer': every line after '{INSTEAD}' must be a comment, not {line!r}"
-        )
+        raise ValueError(f"'# {question} answer': every line after '{INSTEAD}' must be a comment, not {line!r}")
     return (match[1] + (match[2] or "")).rstrip()

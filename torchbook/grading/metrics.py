@@ -27,9 +27,7 @@ def measure(expected: Any, actual: Any, rule: Rule) -> str | None:
 
 def _accuracy(labels: Any, predictions: Any) -> float | str:
     if not isinstance(predictions, list) or len(predictions) != len(labels):
-        return (
-            f"got {show(predictions)}; the answer must be a list of one label per case, {len(labels)} in all"
-        )
+        return f"got {show(predictions)}; the answer must be a list of one label per case, {len(labels)} in all"
     if not all(_is_real(item) for item in predictions):
         return "every predicted label must be a number"
     return sum(p == t for p, t in zip(predictions, labels, strict=True)) / len(labels)

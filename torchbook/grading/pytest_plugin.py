@@ -19,9 +19,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("torchbook", "Torchbook exercises")
-    group.addoption(
-        "--torchbook", action="store_true", help="check exercise notebooks, one test per question"
-    )
+    group.addoption("--torchbook", action="store_true", help="check exercise notebooks, one test per question")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

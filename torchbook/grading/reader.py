@@ -101,11 +101,7 @@ def _cell(raw: Any, notes: list[str]) -> SubmittedCell | None:
     source = _get(raw, "source")
     if source is None:
         source = _get(raw, "input")  # nbformat 3
-    text = (
-        "".join(part for part in source if isinstance(part, str))
-        if isinstance(source, list)
-        else _text(source)
-    )
+    text = "".join(part for part in source if isinstance(part, str)) if isinstance(source, list) else _text(source)
     if len(text) > MAX_SOURCE:
         notes.append(f"A cell of {len(text):,} characters was left out; at most {MAX_SOURCE:,} are read.")
         return None

@@ -39,9 +39,7 @@ def _source(key: Key, name: str) -> str:
 
 def _value(key: Key, result: CellResult) -> object:
     if len(result.answers) != 1:
-        raise BadKey(
-            f"'# {result.name}' of the key of {key.assignment} sent {len(result.answers)} answers, not one"
-        )
+        raise BadKey(f"'# {result.name}' of the key of {key.assignment} sent {len(result.answers)} answers, not one")
     try:
         return decode(result.answers[0])
     except MalformedAnswer as error:

@@ -137,9 +137,7 @@ def orphans(tree: Tree) -> list[str]:
     keys = set(tree.assignments())
     paths = sorted(tree.exercises.glob("*/*.ipynb"))
     names = [path.relative_to(tree.exercises).with_suffix("").as_posix() for path in paths]
-    return [
-        f"exercises/{name}.ipynb has no key in solutions/; delete it" for name in names if name not in keys
-    ]
+    return [f"exercises/{name}.ipynb has no key in solutions/; delete it" for name in names if name not in keys]
 
 
 def release(tree: Tree, assignments: list[str]) -> list[Path]:

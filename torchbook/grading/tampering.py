@@ -24,9 +24,7 @@ def tampers(students: Iterable[str], others: Iterable[str]) -> bool:
     trees = [_parse(source) for source in students]
     if None in trees:
         return True  # magics, or no Python at all
-    modules = {
-        name for tree in [*trees, *map(_parse, others)] if tree is not None for name in _imported(tree)
-    }
+    modules = {name for tree in [*trees, *map(_parse, others)] if tree is not None for name in _imported(tree)}
     return any(_suspicious(node, modules) for tree in trees if tree for node in ast.walk(tree))
 
 

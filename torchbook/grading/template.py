@@ -106,9 +106,7 @@ def _unpacked(text: str) -> Template:
             raise ValueError("too large, or cut")
         return _from_data(json.loads(raw))
     except (ValueError, OSError, EOFError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BadTemplate(
-            f"the last cell of the exercise, which describes it, is damaged ({error})"
-        ) from None
+        raise BadTemplate(f"the last cell of the exercise, which describes it, is damaged ({error})") from None
 
 
 def _from_data(data: dict[str, Any]) -> Template:
@@ -126,15 +124,11 @@ def _from_data(data: dict[str, Any]) -> Template:
         for identity, source in cells
         if identity.kind == "check"
     )
-    return Template(
-        str(data["assignment"]), tuple(cells), questions, dict(data["expected"]), dict(data["graders"])
-    )
+    return Template(str(data["assignment"]), tuple(cells), questions, dict(data["expected"]), dict(data["graders"]))
 
 
 def _validate(identities: list[Identity]) -> None:
     names = [identity.name for identity in identities]
-    questions = {
-        kind: sorted(i.question for i in identities if i.kind == kind) for kind in ("answer", "check")
-    }
+    questions = {kind: sorted(i.question for i in identities if i.kind == kind) for kind in ("answer", "check")}
     if len(set(names)) < len(names) or questions["answer"] != questions["check"] or not questions["check"]:
         raise ValueError("its questions are incomplete")
