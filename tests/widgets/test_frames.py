@@ -211,7 +211,7 @@ def test_figures_follow_the_theme_fit_and_share_no_id(open_widgets, theme: str, 
     page = watched.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
-    assert len(ids) == len(set(ids)) > 20
+    assert len(ids) == len(set(ids)) > 10
     broken = page.evaluate(
         """[...document.querySelectorAll('.tb-frame [clip-path], .tb-frame use')].filter((node) => {
             const clip = node.getAttribute('clip-path')?.slice(5, -1);
