@@ -36,7 +36,7 @@ grade: $(VENV)/.ready ## grade a class: make grade SUBMISSIONS=folder OUT=folder
 release: $(VENV)/.ready ## write exercises/ from the answer keys in solutions/
 	@$(BIN)/torchbook release
 
-bench: $(VENV)/.ready ## measure the grader against others (writes benchmarks/grading.md)
+bench: $(VENV)/.ready ## measure how fast the grader is (writes benchmarks/grading.md)
 	@$(BIN)/python benchmarks/grading.py
 
 lint: $(VENV)/.ready ## ruff over code and chapters
