@@ -249,6 +249,7 @@ def test_serving_an_unbuilt_book_says_what_to_do(tmp_path):
         ("OSError: [Errno 28] No space left on device", "The disk is full"),
         ("NewConnectionError: failed to establish a new connection", "No network"),
         ("Temporary failure in name resolution", "No network"),
+        ("Could not find a version that satisfies a==1 (from versions: none)", "no network, or a package index"),
         ("ERROR: No matching distribution found for torch==9", "No matching distribution found for torch==9"),
     ],
 )

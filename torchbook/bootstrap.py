@@ -50,6 +50,8 @@ def reason(log):
         )
     ):
         return "No network: pip could not reach the package index; the first build needs it, later ones do not."
+    if "from versions: none" in text:
+        return "pip found no package at all: no network, or a package index that lacks what requirements.txt names."
     lines = [line for line in log.splitlines() if line.strip()]
     return "pip could not install the environment: %s" % (lines[-1] if lines else "no reason given")
 
