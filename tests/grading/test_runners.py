@@ -259,8 +259,11 @@ class TestFloods:
     def test_answers_are_capped(self, run: Run) -> None:
         big = f"display({{'{ANSWER_MIME}': 'x' * 100_000}}, raw=True)"
         results = run(SHOW + big, "answer([1])", f"while True: {big}", "answer([2])", limits=self.LIMITS)
-        assert states(results) == [OUTPUT, OK, OUTPUT, OK]
-        assert [r.answers for r in results] == [[], [{"value": [1]}], [], [{"value": [2]}]]
+        *first, last = results
+        assert states(first) == [OUTPUT, OK, OUTPUT]
+        assert [r.answers for r in first] == [[], [{"value": [1]}], []]
+        # A flood that does not stop in time costs the kernel; the grader then replays the rest in a fresh one.
+        assert (last.state, last.answers) in [(OK, [{"value": [2]}]), (NOT_RUN, [])]
 
     def test_ordinary_output_is_cut_for_feedback_only(self, run: Run) -> None:
         (result,) = run("print('a' * 3000)\nprint('b' * 30_000)", limits=Limits(output_bytes=100_000))

@@ -172,11 +172,12 @@ for line in open('/proc/self/maps'):
             found += memory.read(end - start).count(needle)
 print(found)
 """
-        alone = int(printed(run, search))
+        # The search meets its own source, and copies of it that Python has freed: a few more or less each time.
+        alone = [int(printed(run, search)) for _ in range(4)]
         for _ in range(3):
             run("kept = ['needle-' + 'earlier' * 3 for _ in range(1000)]", "# needle-earlierearlierearlier")
-        assert alone > 0  # the search finds its own
-        assert int(printed(run, search)) == alone
+        assert min(alone) > 0  # the search finds its own
+        assert min(int(printed(run, search)) for _ in range(4)) <= max(alone)  # what leaked would be there each time
 
 
 # ---------------------------------------------------------------- what it can do

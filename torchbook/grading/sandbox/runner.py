@@ -26,6 +26,7 @@ from torchbook.grading.sandbox import frames
 from torchbook.grading.sandbox.paths import CHECKOUT
 
 WARM_UP_SECONDS = 180.0
+SETTLE_SECONDS = 0.5  # from an interrupt to the next cell
 READY_SECONDS = 30.0
 END_SECONDS = 10.0
 TICK_SECONDS = 0.5
@@ -407,6 +408,8 @@ class _Sandbox:
             for kind, payload, size in self._events(deadline):
                 if kind == frames.DONE:
                     self._finish(record, payload)
+                    if interrupted:  # the signal may still be on its way: between cells it harms nobody
+                        time.sleep(SETTLE_SECONDS)
                     return True
                 self._keep(record, kind, payload, size)
                 if record.stopped and not interrupted:
