@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from dataclasses import replace
+
 import pytest
 
 from tests.grading.build import as_bytes
@@ -13,6 +16,7 @@ from torchbook.grading.outcome import State
 from torchbook.grading.reader import read_notebook
 from torchbook.grading.references import references_of_key
 from torchbook.grading.release import find_tree
+from torchbook.grading.sandbox import SandboxRunner, sandbox_available
 from torchbook.grading.template import template_of
 
 TREE = find_tree()
@@ -36,19 +40,32 @@ def test_every_question_has_two_right_and_three_wrong_variants(assignment):
 @pytest.fixture(scope="module")
 def grade():
     """Grade {question: answer cell}; each key is run once."""
-    runner, exams = LocalRunner(), {}
+    runner, exams = SandboxRunner() if sandbox_available()[0] else LocalRunner(), {}
 
-    def grade(assignment, answers):
-        if assignment not in exams:
-            key = TREE.key(assignment)
-            exams[assignment] = key, template_of(key), references_of_key(key, runner, SEED)
-        key, template, references = exams[assignment]
+    def grade(assignment, answers, *, asserts=True):
+        if (assignment, asserts) not in exams:
+            key = TREE.key(assignment) if asserts else _without_asserts(TREE.key(assignment))
+            exams[assignment, asserts] = key, template_of(key), references_of_key(key, runner, SEED)
+        key, template, references = exams[assignment, asserts]
         plan = assemble(read_notebook(as_bytes(list(answers.values()))), template)
         graded = Grader(runner).grade(plan, key.questions, references)
         return {result.name: result for result in graded.questions}
 
     yield grade
     runner.close()
+
+
+def _without_asserts(key):
+    """What a student gets who has them stripped, say by an AST transformer."""
+    cells = []
+    for cell in key.cells:
+        if cell.identity and cell.identity.kind == "check":
+            first, _, rest = cell.source.partition("\n")
+            comments = [line for line in rest.split("\n") if line.startswith("# compare:")]
+            kept = [ast.unparse(node) for node in ast.parse(rest).body if not isinstance(node, ast.Assert)]
+            cell = replace(cell, source="\n".join([first, *comments, *kept]))
+        cells.append(cell)
+    return replace(key, cells=tuple(cells))
 
 
 def _sets(kind):
@@ -82,3 +99,13 @@ def test_wrong_variants_get_no_points_and_the_message_of_their_mistake(grade, as
         expected = list(MODULES[assignment][name].wrong.values())[i]
         assert results[name].points == 0, f"{name}: a wrong variant passed:\n{answers[name]}"
         assert expected in results[name].message, f"{name}: {results[name].message}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("assignment", "i"), _sets("wrong"))
+def test_wrong_variants_are_wrong_without_the_public_asserts(grade, assignment, i):
+    """The asserts are feedback. It is the hidden cases that decide, so they alone must catch each mistake."""
+    answers = _notebook(assignment, "wrong", i)
+    results = grade(assignment, answers, asserts=False)
+    passed = [name for name in answers if results[name].points]
+    assert not passed, f"the hidden cases do not catch variant {i} of {', '.join(passed)}"

@@ -173,7 +173,7 @@ def execute_key(path: Path) -> None:
         cell.metadata = {}
     notebook.metadata = METADATA
     nbformat.validate(notebook)
-    path.write_text(notebook_text(notebook), encoding="utf-8", newline="\n")
+    path.write_text(nbformat.writes(notebook).rstrip() + "\n", encoding="utf-8", newline="\n")
 
 
 def _public_environment() -> dict[str, str]:
