@@ -41,6 +41,9 @@ def _configure(app: Sphinx, config: object) -> None:
 
     katex.NODEJS_BINARY = find_node()
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # a busy machine is slow, not broken
+    # Over a Unix socket it connects as soon as the file is there, which may be before anybody listens, and fails.
+    # Over a port, as on Windows, it tries again.
+    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
     config.templates_path.insert(0, str(HERE / "templates"))
     config.html_static_path.append(str(HERE / "static"))
 
