@@ -3,12 +3,20 @@
 import importlib
 
 _HOMES = {
+    "Activations": "activations",
+    "ArchitectureBuilder": "architecture_builder",
+    "Backprop": "backprop",
+    "BiasVariance": "bias_variance",
+    "ConvStepper": "conv_stepper",
     "DecisionBoundary": "decision_boundary",
     "Frames": "frames",
     "LossSurface": "loss_surface",
+    "NormAxes": "norm_axes",
+    "OptimizerRace": "optimizer_race",
     "Question": "quiz",
     "Quiz": "quiz",
     "ReceptiveField": "receptive_field",
+    "ReluNet": "relu_net",
     "ScheduleDesigner": "schedule_designer",
 }
 __all__ = sorted(_HOMES)
