@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support import ROOT
 from torchbook import data, plotting, training
 
 mpl.use("Agg")
@@ -63,6 +64,17 @@ def test_photos(name, shape):
     gray = data.load_photo(name, gray=True)
     assert gray.shape == (1, *shape[1:])
     assert torch.allclose(gray[0, 0, 0], photo[:, 0, 0] @ torch.tensor([0.299, 0.587, 0.114]))
+
+
+def test_the_prose_is_plain_and_the_book_s_own():
+    text = data.load_prose()
+    assert text.isascii()
+    assert len(text) > 40_000
+    assert len(set(text)) < 90
+    assert not set("$`{}\\") & set(text)  # no mathematics, no code
+    chapter = " ".join((ROOT / "book" / "mlp" / "linear-models.md").read_text(encoding="utf-8").split())
+    assert "Which line is best? We want few errors" in chapter
+    assert "Which line is best? We want few errors" in text
 
 
 def test_batches_cover_every_row_once():

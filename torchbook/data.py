@@ -1,4 +1,4 @@
-"""Real data sets that are already installed: scikit-learn's and matplotlib's, as tensors.
+"""Real data that is already installed: scikit-learn's and matplotlib's sets as tensors, the book's own prose.
 
 Every loader says in `about` what it gives: shapes, range, origin, license.
 """
@@ -6,6 +6,7 @@ Every loader says in `about` what it gives: shapes, range, origin, license.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -120,6 +121,17 @@ def load_photo(name: str, *, gray: bool = False) -> Tensor:
     if gray:
         image = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
     return image
+
+
+def load_prose() -> str:
+    """This book's own sentences, one paragraph a line: plain ASCII, a fixed snapshot (see tools/prose.py).
+
+    Returns:
+        the whole text as one string; split, encode and hold out as you like.
+
+    Source: the chapters of this book, MIT.
+    """
+    return (Path(__file__).parent / "assets" / "prose.txt").read_text(encoding="ascii")
 
 
 def batches(*tensors: Tensor, batch_size: int, generator: torch.Generator | None = None):
