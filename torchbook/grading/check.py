@@ -169,7 +169,7 @@ def explanation(result: QuestionResult, first_input: str | None) -> list[str]:
     lines = result.message.splitlines()
     if first_input is not None:
         lines.append(f"That is case {result.case} (counted from 0), with the input {first_input}.")
-    if result.output.strip() and result.state is not State.CORRECT:
+    if result.output.strip() and result.state not in (State.CORRECT, State.MISSING):
         tail = result.output.strip().splitlines()[-3:]
         lines += ["Printed last:", *(f"  {line[:120]}" for line in tail)]
     return lines + [f"Note: {note}" for note in result.notes]
