@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import subprocess
+import time
 from pathlib import Path
 
 from docutils import nodes
@@ -41,11 +44,32 @@ def _configure(app: Sphinx, config: object) -> None:
 
     katex.NODEJS_BINARY = find_node()
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = 60.0  # a busy machine is slow, not broken
-    # Over a Unix socket it connects as soon as the file is there, which may be before anybody listens, and fails.
-    # Over a port, as on Windows, it tries again.
-    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
+    katex.KaTeXServer.start_server_process = staticmethod(_start_katex)
     config.templates_path.insert(0, str(HERE / "templates"))
     config.html_static_path.append(str(HERE / "static"))
+
+
+def _start_katex(rundir: Path, timeout: float) -> tuple[subprocess.Popen, socket.socket]:
+    """The process that renders, and a connection to it.
+
+    sphinxcontrib-katex's own function connects as soon as the socket's file is there. On a busy machine that may
+    be before anybody listens: a refused connection is tried again. (Over a port each formula would wait 40 ms.)
+    """
+    from sphinxcontrib.katex import KaTeXServer
+
+    path, end = rundir / "katex.sock", time.monotonic() + timeout
+    command = KaTeXServer.build_command(socket=path)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=rundir)
+    while time.monotonic() < end and process.poll() is None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(path))
+            return process, connection
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            time.sleep(0.01)
+    process.kill()
+    raise KaTeXServer.timeout_error(timeout)
 
 
 def _without_thebe(app: Sphinx, pagename: str, template: str, context: dict, doctree: nodes.document | None) -> None:
