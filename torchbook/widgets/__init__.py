@@ -10,6 +10,7 @@ _HOMES = {
     "ConvStepper": "conv_stepper",
     "DecisionBoundary": "decision_boundary",
     "Frames": "frames",
+    "GradientFlow": "gradient_flow",
     "LossSurface": "loss_surface",
     "NormAxes": "norm_axes",
     "OptimizerRace": "optimizer_race",
