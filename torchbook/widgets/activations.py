@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Integral, Real
 
 import traitlets
 
 from .base import Widget
+from .checks import number, whole
 
 NAMES = (
     "identity",
@@ -28,19 +27,6 @@ WIDTHS = (16, 32, 64)
 DEPTHS = (1, 50)
 GAINS = (0.1, 10.0)
 MEASURES = ("size", "spread")
-
-
-def _number(name: str, value: object, low: float, high: float) -> float:
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
@@ -102,12 +88,12 @@ class Activations(Widget):
             raise ValueError(f"measure must be one of {', '.join(MEASURES)}, got {measure!r}")
         super().__init__(
             activations=_chosen(activations),
-            z=_number("z", z, -5, 5),
-            alpha=_number("alpha", alpha, 0, 2),
-            depth=_whole("depth", depth, *DEPTHS),
+            z=number("z", z, -5, 5),
+            alpha=number("alpha", alpha, 0, 2),
+            depth=whole("depth", depth, *DEPTHS),
             width=int(width),
-            gain=_number("gain", gain, *GAINS),
+            gain=number("gain", gain, *GAINS),
             measure=measure,
-            seed=_whole("seed", seed, 0, 2**31 - 1),
+            seed=whole("seed", seed, 0, 2**31 - 1),
             title=title,
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import traitlets
 
 from .base import Widget
+from .checks import whole
 
 _CONV = (("channels", 1, 4096), ("kernel", 1, 11), ("stride", 1, 4), ("padding", 0, 5))
 _STAGE = (("blocks", 1, 40), ("channels", 4, 4096), ("stride", 1, 2))
@@ -77,12 +77,6 @@ PRESETS: dict[str, tuple[tuple[int, int], list[Block]]] = {
 MAX_BLOCKS = 24
 
 
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
-
-
 def _block(place: int, block: object) -> list[str | int]:
     if isinstance(block, str) or not isinstance(block, Sequence) or not block:
         raise ValueError(f"block {place} must be a list such as ['conv', 64, 3, 1, 1], got {block!r}")
@@ -94,7 +88,7 @@ def _block(place: int, block: object) -> list[str | int]:
         wanted = ", ".join(name for name, _, _ in fields) or "nothing"
         raise ValueError(f"block {place}: {kind} takes {wanted}; got {values!r}")
     numbers = [
-        _whole(f"block {place}: {name} of {kind}", value, low, high)
+        whole(f"block {place}: {name} of {kind}", value, low, high)
         for value, (name, low, high) in zip(values, fields, strict=True)
     ]
     return [kind, *numbers]
@@ -136,8 +130,8 @@ class ArchitectureBuilder(Widget):
             raise ValueError(f"blocks must be a list of 1 to {MAX_BLOCKS} blocks, got {len(own)}")
         super().__init__(
             blocks=[_block(i, block) for i, block in enumerate(own, start=1)],
-            channels=_whole("channels", image[0] if channels is None else channels, 1, 16),
-            side=_whole("side", image[1] if side is None else side, 8, 256),
+            channels=whole("channels", image[0] if channels is None else channels, 1, 16),
+            side=whole("side", image[1] if side is None else side, 8, 256),
             selected=0,
             title=title,
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import math
 import re
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Integral
 
 import traitlets
 
 from torchbook.widgets.base import Widget
+from torchbook.widgets.checks import trait_number
 
 # backprop.js holds the same presets, names and limits.
 PRESETS = {
@@ -113,13 +113,6 @@ def _walk(node: ast.expr, defined: Mapping[str, object], inputs: list[str]) -> i
     raise traitlets.TraitError("use names, numbers, + - * / ^ and functions of one number only")
 
 
-def _number(value: object, what: str) -> float:
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not -EDGE <= value <= EDGE:
-        raise traitlets.TraitError(f"{what} must be a number in {-EDGE:g}..{EDGE:g}, got {value!r}")
-    return float(value)
-
-
 class Backprop(Widget):
     """The graph of a program, its values, its local derivatives, and the derivatives that travel along it.
 
@@ -167,7 +160,8 @@ class Backprop(Widget):
         unknown = sorted(set(given) - set(names))
         if unknown:
             raise traitlets.TraitError(f"no input named {unknown[0]!r}: the inputs are {', '.join(names)}")
-        values = {name: _number(given.get(name, own.get(name, 1.0)), f"input {name}") for name in names}
+        start = {name: given.get(name, own.get(name, 1.0)) for name in names}
+        values = {name: trait_number(value, f"input {name}", -EDGE, EDGE) for name, value in start.items()}
         if by is not None and by not in names:
             raise traitlets.TraitError(f"by must be an input ({', '.join(names)}), got {by!r}")
         super().__init__(
@@ -186,7 +180,7 @@ class Backprop(Widget):
 
     @traitlets.validate("inputs")
     def _check_inputs(self, proposal: dict) -> dict[str, float]:
-        return {name: _number(value, f"input {name}") for name, value in proposal["value"].items()}
+        return {name: trait_number(value, f"input {name}", -EDGE, EDGE) for name, value in proposal["value"].items()}
 
     @traitlets.validate("direction")
     def _check_direction(self, proposal: dict) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Integral, Real
-
 import traitlets
 
 from .base import Widget
+from .checks import number, whole
 
 TRUTHS = ("wave", "hump", "step", "line")
 AXES = ("degree", "lam", "n")
@@ -16,19 +14,6 @@ LAMS = (1e-8, 100.0)
 MAX_NOISE = 1.5
 POINTS = (6, 60)
 FITS = (5, 100)
-
-
-def _number(name: str, value: object, low: float, high: float) -> float:
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
 
 
 def _choice(name: str, value: object, known: tuple[str, ...]) -> str:
@@ -86,13 +71,13 @@ class BiasVariance(Widget):
     ) -> None:
         super().__init__(
             truth=_choice("truth", truth, TRUTHS),
-            degree=_whole("degree", degree, 0, MAX_DEGREE),
-            lam=_number("lam", lam, *LAMS),
-            noise=_number("noise", noise, 0, MAX_NOISE),
-            n=_whole("n", n, *POINTS),
-            fits=_whole("fits", fits, *FITS),
+            degree=whole("degree", degree, 0, MAX_DEGREE),
+            lam=number("lam", lam, *LAMS),
+            noise=number("noise", noise, 0, MAX_NOISE),
+            n=whole("n", n, *POINTS),
+            fits=whole("fits", fits, *FITS),
             axis=_choice("axis", axis, AXES),
-            probe=_number("probe", probe, -1, 1),
-            seed=_whole("seed", seed, 0, 2**31 - 1),
+            probe=number("probe", probe, -1, 1),
+            seed=whole("seed", seed, 0, 2**31 - 1),
             title=title,
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 
 import traitlets
 
 from .base import Widget
+from .checks import whole
 
 # The browser's half has the same presets and limits. Whole numbers, so that each sum can be followed by hand.
 PRESETS = {
@@ -36,12 +37,6 @@ ZERO = [
     [0, 2, 14, 5, 10, 12, 0, 0],
     [0, 0, 6, 13, 10, 0, 0, 0],
 ]
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
 
 
 def _number(name: str, value: object) -> float:
@@ -104,7 +99,7 @@ def whole_kernel(kernel: object, channels: int) -> list[list[list[list[float]]]]
     if _depth(kernel) not in (2, 4):
         raise ValueError(f"kernel must be (K, K) or (filters, channels, K, K), got {_depth(kernel)} dimensions")
     filters = [[kernel] * channels] if _depth(kernel) == 2 else kernel
-    _whole("the number of filters in kernel", len(filters), *FILTERS)
+    whole("the number of filters in kernel", len(filters), *FILTERS)
     if any(len(one) != channels for one in filters):
         raise ValueError(f"kernel must hold {channels} channels per filter, as many as the image has")
     flat = _planes("kernel", [plane for one in filters for plane in one], *KERNELS, square=True)
@@ -159,7 +154,7 @@ class ConvStepper(Widget):
         first = preset_kernel(preset, len(planes))
         if kernel is None:
             others = [name for name in PRESETS if name != preset]
-            more = [preset_kernel(name, len(planes)) for name in others[: _whole("filters", filters, *FILTERS) - 1]]
+            more = [preset_kernel(name, len(planes)) for name in others[: whole("filters", filters, *FILTERS) - 1]]
             weight = [first, *more]
         else:
             weight = whole_kernel(kernel, len(planes))
@@ -170,10 +165,10 @@ class ConvStepper(Widget):
             image=planes,
             kernel=weight,
             bias=[0.0] * len(weight),
-            channels=_whole("channels", wanted if channels is None else channels, 1, len(planes)),
-            padding=_whole("padding", padding, *LIMITS["padding"]),
-            stride=_whole("stride", stride, *LIMITS["stride"]),
-            dilation=_whole("dilation", dilation, *LIMITS["dilation"]),
+            channels=whole("channels", wanted if channels is None else channels, 1, len(planes)),
+            padding=whole("padding", padding, *LIMITS["padding"]),
+            stride=whole("stride", stride, *LIMITS["stride"]),
+            dilation=whole("dilation", dilation, *LIMITS["dilation"]),
             flip=flip,
             title=title,
         )

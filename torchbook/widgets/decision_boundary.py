@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
 
 import traitlets
 
 from torchbook.widgets.base import Widget
+from torchbook.widgets.checks import trait_number, trait_whole
 
 # decision_boundary.js holds the same names and limits.
 PRESETS = ("overlapping clouds", "separable clouds", "one mislabeled point", "unbalanced", "three clouds", "ring")
@@ -18,20 +18,6 @@ EDGE = 3.0  # the plane is [-3, 3] x [-3, 3]
 MOST_POINTS = 150
 LR = (0.01, 100.0)
 L2 = (0.0, 1.0)
-
-
-def _number(value: object, what: str, low: float, high: float) -> float:
-    """`value` as a float in [low, high], or an error that names `what`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
-        raise traitlets.TraitError(f"{what} must be a number in {low:g}..{high:g}, got {value!r}")
-    return float(value)
-
-
-def _whole(value: object, what: str, low: int, high: int) -> int:
-    """`value` as an int in [low, high], or an error that names `what`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
-        raise traitlets.TraitError(f"{what} must be a whole number in {low}..{high}, got {value!r}")
-    return int(value)
 
 
 def whole_points(points: object, classes: int = CLASSES[1]) -> list[list[float]]:
@@ -44,8 +30,10 @@ def whole_points(points: object, classes: int = CLASSES[1]) -> list[list[float]]
     for i, point in enumerate(points):
         if isinstance(point, str) or not isinstance(point, Sequence) or len(point) != 3:
             raise traitlets.TraitError(f"point {i} must be (x, y, class), got {point!r}")
-        x, y = (_number(value, f"{name} of point {i}", -EDGE, EDGE) for name, value in zip("xy", point, strict=False))
-        checked.append([x, y, _whole(point[2], f"class of point {i}", 0, classes - 1)])
+        x, y = (
+            trait_number(value, f"{name} of point {i}", -EDGE, EDGE) for name, value in zip("xy", point, strict=False)
+        )
+        checked.append([x, y, trait_whole(point[2], f"class of point {i}", 0, classes - 1)])
     return checked
 
 
@@ -92,7 +80,7 @@ class DecisionBoundary(Widget):
         else:
             preset, points = "", whole_points(points)
             needed = max([2, *(int(label) + 1 for _, _, label in points)])
-            classes = _whole(needed if classes is None else classes, "classes", *CLASSES)
+            classes = trait_whole(needed if classes is None else classes, "classes", *CLASSES)
             points = whole_points(points, classes)
         super().__init__(points=points, preset=preset, classes=classes, lr=lr, l2=l2, features=features)
 
@@ -102,15 +90,15 @@ class DecisionBoundary(Widget):
 
     @traitlets.validate("classes")
     def _check_classes(self, proposal: dict) -> int:
-        return _whole(proposal["value"], "classes", *CLASSES)
+        return trait_whole(proposal["value"], "classes", *CLASSES)
 
     @traitlets.validate("lr")
     def _check_lr(self, proposal: dict) -> float:
-        return _number(proposal["value"], "lr", *LR)
+        return trait_number(proposal["value"], "lr", *LR)
 
     @traitlets.validate("l2")
     def _check_l2(self, proposal: dict) -> float:
-        return _number(proposal["value"], "l2", *L2)
+        return trait_number(proposal["value"], "l2", *L2)
 
     @traitlets.validate("features")
     def _check_features(self, proposal: dict) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Integral, Real
-
 import traitlets
 
 from .base import Widget
+from .checks import number, one_of, whole
 
 MATRICES = ("orthogonal", "random", "shear")
 NONLINEARITIES = ("linear", "tanh", "relu")
@@ -16,25 +14,6 @@ RADII = (0.5, 1.5)
 LENGTHS = (5, 100)
 INPUTS = (0.0, 3.0)
 LIMITS = (0.01, 100.0)
-
-
-def _number(name: str, value: object, low: float, high: float) -> float:
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
-
-
-def _choice(name: str, value: object, options: tuple[str, ...]) -> str:
-    if value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(options)}, got {value!r}")
-    return str(value)
 
 
 class GradientFlow(Widget):
@@ -83,16 +62,16 @@ class GradientFlow(Widget):
     ) -> None:
         if not isinstance(clip, bool):
             raise ValueError(f"clip must be True or False, got {clip!r}: the norm to clip at is limit=")
-        steps = _whole("length", length, *LENGTHS)
+        steps = whole("length", length, *LENGTHS)
         super().__init__(
-            matrix=_choice("matrix", matrix, MATRICES),
-            radius=_number("radius", radius, *RADII),
-            nonlinearity=_choice("nonlinearity", nonlinearity, NONLINEARITIES),
+            matrix=one_of("matrix", matrix, MATRICES),
+            radius=number("radius", radius, *RADII),
+            nonlinearity=one_of("nonlinearity", nonlinearity, NONLINEARITIES),
             length=steps,
-            inputs=_number("inputs", inputs, *INPUTS),
+            inputs=number("inputs", inputs, *INPUTS),
             clip=clip,
-            limit=_number("limit", limit, *LIMITS),
-            step=_whole("step", step, 0, steps),
-            seed=_whole("seed", seed, 0, 2**31 - 1),
+            limit=number("limit", limit, *LIMITS),
+            step=whole("step", step, 0, steps),
+            seed=whole("seed", seed, 0, 2**31 - 1),
             title=title,
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Integral, Real
 
 import traitlets
 
 from .base import Widget
+from .checks import number, whole
 
 SURFACES = ("quadratic", "ravine", "rosenbrock", "saddle", "valleys")
 METHODS = ("plain", "momentum", "nesterov")
@@ -26,23 +25,10 @@ DEFAULTS = {
 }
 
 
-def _number(name: str, value: object, low: float, high: float) -> float:
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
-
-
 def _point(value: Sequence[float]) -> list[float]:
     if isinstance(value, str) or len(value) != 2:
         raise ValueError(f"start must be two numbers, x and y, got {value!r}")
-    return [_number(f"start's {axis}", v, -5, 5) for axis, v in zip("xy", value, strict=True)]
+    return [number(f"start's {axis}", v, -5, 5) for axis, v in zip("xy", value, strict=True)]
 
 
 class LossSurface(Widget):
@@ -97,17 +83,17 @@ class LossSurface(Widget):
         if unknown or not methods:
             raise ValueError(f"methods must be one or more of {', '.join(METHODS)}, got {list(methods)!r}")
         own_start, own_rate, own_steps = DEFAULTS[surface]
-        length = _whole("steps", own_steps if steps is None else steps, *STEPS)
+        length = whole("steps", own_steps if steps is None else steps, *STEPS)
         super().__init__(
             surface=surface,
-            kappa=_number("kappa", kappa, *KAPPAS),
-            lr=_number("lr", own_rate if lr is None else lr, *RATES),
-            momentum=_number("momentum", momentum, 0, 0.99),
-            noise=_number("noise", noise, 0, MAX_NOISE),
+            kappa=number("kappa", kappa, *KAPPAS),
+            lr=number("lr", own_rate if lr is None else lr, *RATES),
+            momentum=number("momentum", momentum, 0, 0.99),
+            noise=number("noise", noise, 0, MAX_NOISE),
             start=_point(own_start if start is None else start),
             methods=[name for name in METHODS if name in methods],
             steps=length,
             step=length,
-            seed=_whole("seed", seed, 0, 2**31 - 1),
+            seed=whole("seed", seed, 0, 2**31 - 1),
             title=title,
         )

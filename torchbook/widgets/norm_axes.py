@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Real
 
 import traitlets
 
 from .base import Widget
+from .checks import one_of, whole
 
 # The browser's half has the same names, the same bounds and PyTorch's eps and momentum.
 NORMS = ("batch", "layer", "channels", "instance", "group")
@@ -19,22 +20,10 @@ LARGEST = (4, 4, 2, 2)
 EDGE = 9.0
 
 
-def _choice(name: str, value: object, options: tuple[str, ...]) -> str:
-    if value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(options)}, got {value!r}")
-    return str(value)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
-
-
 def _shape(value: Sequence[int]) -> list[int]:
     if isinstance(value, str) or len(value) != 4:
         raise ValueError(f"shape must be four sizes, N, C, H and W, got {value!r}")
-    return [_whole(f"shape's {axis}", size, 1, most) for axis, size, most in zip("NCHW", value, LARGEST, strict=True)]
+    return [whole(f"shape's {axis}", size, 1, most) for axis, size, most in zip("NCHW", value, LARGEST, strict=True)]
 
 
 def _flat(values: object) -> list[object]:
@@ -105,20 +94,20 @@ class NormAxes(Widget):
     ) -> None:
         sizes = _shape(shape)
         channels = sizes[1]
-        count = _whole("groups", (2 - channels % 2) if groups is None else groups, 1, channels)
+        count = whole("groups", (2 - channels % 2) if groups is None else groups, 1, channels)
         if channels % count:
             raise ValueError(f"groups must divide the {channels} channels, got {groups}")
         super().__init__(
-            norm=_choice("norm", norm, NORMS),
+            norm=one_of("norm", norm, NORMS),
             shape=sizes,
             groups=count,
             values=[] if values is None else _values(values, sizes),
-            preset=_choice("preset", preset, PRESETS),
-            picked=_whole("picked", picked, 0, math.prod(sizes) - 1),
-            mode=_choice("mode", mode, MODES),
+            preset=one_of("preset", preset, PRESETS),
+            picked=whole("picked", picked, 0, math.prod(sizes) - 1),
+            mode=one_of("mode", mode, MODES),
             output=bool(output),
-            share=_choice("share", share, SHARES),
+            share=one_of("share", share, SHARES),
             running={"mean": [0.0] * channels, "variance": [1.0] * channels},
-            seed=_whole("seed", seed, 0, 2**20),
+            seed=whole("seed", seed, 0, 2**20),
             title=title,
         )

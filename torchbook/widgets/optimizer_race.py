@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 
 import traitlets
 
 from .base import Widget
+from .checks import number, one_of, whole
 
 SURFACES = ("axes", "ravine", "sparse", "noisy")
 METHODS = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
@@ -23,29 +22,10 @@ DEFAULTS = {
 }
 
 
-def _number(name: str, value: object, low: float, high: float) -> float:
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
-    return float(value)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
-
-
-def _one_of(name: str, value: object, choices: Sequence[str]) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-    return str(value)
-
-
 def _point(value: Sequence[float]) -> list[float]:
     if isinstance(value, str) or len(value) != 2:
         raise ValueError(f"start must be two numbers, x and y, got {value!r}")
-    return [_number(f"start's {axis}", v, -b, b) for axis, v, b in zip("xy", value, (5, 4), strict=True)]
+    return [number(f"start's {axis}", v, -b, b) for axis, v, b in zip("xy", value, (5, 4), strict=True)]
 
 
 def _rates(own: Sequence[float], lr: Mapping[str, float] | None) -> list[float]:
@@ -53,7 +33,7 @@ def _rates(own: Sequence[float], lr: Mapping[str, float] | None) -> list[float]:
     if unknown:
         raise ValueError(f"lr has rates for {unknown}: the methods are {', '.join(METHODS)}")
     wanted = dict(zip(METHODS, own, strict=True)) | dict(lr or {})
-    return [_number(f"the rate of {name}", rate, 1e-4, 10) for name, rate in wanted.items()]
+    return [number(f"the rate of {name}", rate, 1e-4, 10) for name, rate in wanted.items()]
 
 
 class OptimizerRace(Widget):
@@ -131,32 +111,32 @@ class OptimizerRace(Widget):
         seed: int = 0,
         title: str = "Six optimizers, one rate per coordinate",
     ) -> None:
-        own_start, own_rates, own_steps = DEFAULTS[_one_of("surface", surface, SURFACES)]
+        own_start, own_rates, own_steps = DEFAULTS[one_of("surface", surface, SURFACES)]
         unknown = [name for name in methods if name not in METHODS]
         if unknown or not methods:
             raise ValueError(f"methods must be one or more of {', '.join(METHODS)}, got {list(methods)!r}")
         if not isinstance(bias_correction, bool):
             raise ValueError(f"bias_correction must be True or False, got {bias_correction!r}")
-        length = _whole("steps", own_steps if steps is None else steps, 10, 1000)
+        length = whole("steps", own_steps if steps is None else steps, 10, 1000)
         super().__init__(
             surface=surface,
-            kappa=_number("kappa", kappa, 1, 1000),
-            tilt=_number("tilt", tilt, 0, 45),
-            every=_whole("every", every, 1, 50),
-            noise=_number("noise", noise, 0, 5),
+            kappa=number("kappa", kappa, 1, 1000),
+            tilt=number("tilt", tilt, 0, 45),
+            every=whole("every", every, 1, 50),
+            noise=number("noise", noise, 0, 5),
             rates=_rates(own_rates, lr),
             methods=[name for name in METHODS if name in methods],
-            beta1=_number("beta1", beta1, 0, 0.99),
-            beta2=_number("beta2", beta2, 0, 0.999),
-            eps=_number("eps", eps, 1e-10, 1),
-            eps_place=_one_of("eps_place", eps_place, PLACES),
+            beta1=number("beta1", beta1, 0, 0.99),
+            beta2=number("beta2", beta2, 0, 0.999),
+            eps=number("eps", eps, 1e-10, 1),
+            eps_place=one_of("eps_place", eps_place, PLACES),
             bias_correction=bias_correction,
-            weight_decay=_number("weight_decay", weight_decay, 0, 1),
-            scale=_number("scale", scale, 1e-6, 1e3),
+            weight_decay=number("weight_decay", weight_decay, 0, 1),
+            scale=number("scale", scale, 1e-6, 1e3),
             start=_point(own_start if start is None else start),
             steps=length,
             step=length,
-            chart=_one_of("chart", chart, CHARTS),
-            seed=_whole("seed", seed, 0, 2**31 - 1),
+            chart=one_of("chart", chart, CHARTS),
+            seed=whole("seed", seed, 0, 2**31 - 1),
             title=title,
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
 
 import traitlets
 
 from torchbook.widgets.base import Widget
+from torchbook.widgets.checks import trait_number, trait_whole
 
 # relu_net.js holds the same names and limits.
 DATA = {"zigzag": 1, "wave": 1, "step": 1, "XOR": 2, "ring": 2, "stripes": 2}  # name: number of inputs
@@ -18,27 +18,15 @@ LR = (0.001, 1.0)
 MOST_SEED = 2**31 - 1
 
 
-def _number(value: object, what: str, low: float, high: float) -> float:
-    """`value` as a float in [low, high], or an error that names `what`."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
-        raise traitlets.TraitError(f"{what} must be a number in {low:g}..{high:g}, got {value!r}")
-    return float(value)
-
-
-def _whole(value: object, what: str, low: int, high: int) -> int:
-    """`value` as an int in [low, high], or an error that names `what`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
-        raise traitlets.TraitError(f"{what} must be a whole number in {low}..{high}, got {value!r}")
-    return int(value)
-
-
 def _row(row: object, index: int, inputs: int) -> list[float]:
     """One unit: its weights, its bias, and the weight that the output gives to it."""
     form = "(w, b, v)" if inputs == 1 else "(w1, w2, b, v)"
     if isinstance(row, str) or not isinstance(row, Sequence) or len(row) != inputs + 2:
         raise traitlets.TraitError(f"unit {index} must be {form} for data with {inputs} input(s), got {row!r}")
     names = ["w", "b", "v"] if inputs == 1 else ["w1", "w2", "b", "v"]
-    return [_number(value, f"{name} of unit {index}", -LIMIT, LIMIT) for name, value in zip(names, row, strict=True)]
+    return [
+        trait_number(value, f"{name} of unit {index}", -LIMIT, LIMIT) for name, value in zip(names, row, strict=True)
+    ]
 
 
 class ReluNet(Widget):
@@ -80,16 +68,16 @@ class ReluNet(Widget):
             raise traitlets.TraitError(f"no data named {data!r}: there are {', '.join(DATA)}")
         if isinstance(units, (list, tuple)):
             rows = [_row(row, i, DATA[data]) for i, row in enumerate(units)]
-            count = _whole(len(rows), "the number of units", 1, MOST_UNITS)
+            count = trait_whole(len(rows), "the number of units", 1, MOST_UNITS)
         else:
-            rows, count = [], _whole(units, "units", 1, MOST_UNITS)  # the browser draws the start
+            rows, count = [], trait_whole(units, "units", 1, MOST_UNITS)  # the browser draws the start
         super().__init__(
             data=data,
             units=rows,
-            bias=_number(bias, "bias", -LIMIT, LIMIT),
-            lr=_number(lr, "lr", *LR),
+            bias=trait_number(bias, "bias", -LIMIT, LIMIT),
+            lr=trait_number(lr, "lr", *LR),
             count=count,
-            seed=_whole(seed, "seed", 0, MOST_SEED),
+            seed=trait_whole(seed, "seed", 0, MOST_SEED),
         )
 
     @traitlets.validate("data")
@@ -112,4 +100,4 @@ class ReluNet(Widget):
 
     @traitlets.validate("lr")
     def _check_lr(self, proposal: dict) -> float:
-        return _number(proposal["value"], "lr", *LR)
+        return trait_number(proposal["value"], "lr", *LR)
