@@ -3,6 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
+WORKERS ?= 2
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
@@ -18,8 +19,10 @@ book: html ## install, execute, build and serve the book on http://127.0.0.1:800
 html: $(VENV)/.ready ## the same without serving: pages in _build/html
 	@$(BIN)/python -m torchbook.site build
 
-test: html ## every test: units, widgets in a real browser, notebooks, grader
-	@$(BIN)/python -m pytest
+# Tests that flood the machine or measure it come last, without a neighbor.
+test: html ## every test: units, widgets in a real browser, notebooks, grader (WORKERS=... at a time)
+	@code=0; $(BIN)/python -m pytest -m "not alone" -n $(WORKERS) --dist loadgroup || code=1; \
+	$(BIN)/python -m pytest -m alone || code=1; exit $$code
 
 unit: $(VENV)/.ready ## the tests that take seconds
 	@$(BIN)/python -m pytest -q -m "not slow"

@@ -16,7 +16,7 @@ from tests.support import ROOT, Watched
 from torchbook.site.chapters import notebooks, pages
 from torchbook.site.weigh import LIMIT, weigh_site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]  # one process builds
 OUT = ROOT / "_build" / "html"
 PAGES = [page.docname for page in pages(ROOT)]
 CHAPTERS = [page.docname for page in notebooks(ROOT)]

@@ -24,7 +24,7 @@ from torchbook.site.chapters import Page, notebooks
 from torchbook.site.execute import KERNEL_ENVIRONMENT, execute
 from torchbook.site.notebooks import export
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]  # one process builds
 RUN = """
 import sys, nbformat
 from nbclient import NotebookClient

@@ -254,6 +254,7 @@ def test_check_imports_nothing_of_the_teachers_side():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_batch_survives_a_kill_and_loses_nothing(tmp_path):
     """Real kernels, real sandbox, real key; SIGKILL in the middle, then a second run."""
     tree = find_tree()

@@ -54,6 +54,7 @@ OK, ERROR, TIMEOUT, DIED = CellState.OK, CellState.ERROR, CellState.TIMEOUT, Cel
 MEMORY, OUTPUT, NOT_RUN = CellState.MEMORY, CellState.OUTPUT, CellState.NOT_RUN
 
 slow = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @slow

@@ -31,6 +31,7 @@ SETUP = "import os, sys, signal, time, subprocess, threading\nfrom torchbook.exe
 
 Run = Callable[..., list[CellResult]]
 slow = pytest.mark.slow
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,11 @@ def _without_asserts(key):
 def _sets(kind):
     """(assignment, i): notebooks that hold variant i of every question that has so many."""
     lengths = {a: max(len(getattr(v, kind)) for v in own.values()) for a, own in MODULES.items()}
-    return [(assignment, i) for assignment, length in lengths.items() for i in range(length)]
+    return [
+        pytest.param(assignment, i, marks=pytest.mark.xdist_group(f"variants of {assignment}"))  # one run of the key
+        for assignment, length in lengths.items()
+        for i in range(length)
+    ]
 
 
 def _notebook(assignment, kind, i):

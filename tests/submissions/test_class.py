@@ -68,6 +68,7 @@ def _cell(notebook: nbformat.NotebookNode, first_line: str) -> nbformat.Notebook
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_class_is_graded_by_the_words_of_the_readme(tmp_path: Path) -> None:
     students = list(_class())
     key = find_tree().key(ASSIGNMENT)

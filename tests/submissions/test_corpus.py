@@ -36,6 +36,8 @@ from tests.submissions import (
 from torchbook.grading.exports import file_name
 from torchbook.grading.sandbox import sandbox_available
 
+pytestmark = pytest.mark.alone
+
 SEED = 20260117
 JOBS = 2
 # Of one submission: a cell may be run into its limit in the whole notebook and twice alone, with 2 s to end.
