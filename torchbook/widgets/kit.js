@@ -277,3 +277,35 @@ export function animate(step) {
   handle = requestAnimationFrame(tick);
   return () => cancelAnimationFrame(handle);
 }
+
+/** Play and scrub `store`'s whole number "step" up to its "steps", from start to end in `frames` frames.
+ * Returns { node, halt, draw }; `draw` shows the store's step. Where motion is unwelcome, Play jumps to the end. */
+export function player(store, { frames = 240 } = {}) {
+  let stop = null;
+  const calm = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
+  const play = button({ text: "Play", kind: "primary", onClick: () => (stop ? halt() : start()) });
+  const steps = () => store.get("steps");
+  const scrubber = slider({ label: "step", min: 0, max: steps(), value: store.get("step"), format: String,
+    onInput: (v) => { halt(); store.set("step", v); } });
+  const halt = () => {
+    stop?.();
+    stop = null;
+    play.textContent = "Play";
+  };
+  const start = () => {
+    if (calm) { store.set("step", steps()); return; }
+    play.textContent = "Pause";
+    let t = store.get("step") >= steps() ? 0 : store.get("step");
+    stop = animate(() => {
+      if (!play.isConnected) return false;
+      t = Math.min(t + steps() / frames, steps());
+      store.set("step", Math.floor(t));
+      if (t >= steps()) halt();
+      return Boolean(stop);
+    });
+  };
+  return { node: h("div", { class: "tb-player" }, play, scrubber.node), halt, draw() {
+    scrubber.input.max = steps();
+    scrubber.set(store.get("step"));
+  } };
+}

@@ -343,35 +343,6 @@ function makeToggles(store) {
     draw: () => NAMES.forEach((name) => boxes[name].set(store.get("methods").includes(name))) };
 }
 
-function makePlayer(store) {
-  let stop = null;
-  const calm = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
-  const button = kit.button({ text: "Play", kind: "primary tb-ls-play", onClick: () => (stop ? halt() : play()) });
-  const slider = kit.slider({ label: "step", min: 0, max: store.get("steps"), value: store.get("step"), format: String,
-    onInput: (v) => { halt(); store.set("step", v); } });
-  const halt = () => {
-    stop?.();
-    stop = null;
-    button.textContent = "Play";
-  };
-  const play = () => {
-    if (calm) { store.set("step", store.get("steps")); return; }
-    button.textContent = "Pause";
-    let t = store.get("step") >= store.get("steps") ? 0 : store.get("step");
-    stop = kit.animate(() => {
-      if (!button.isConnected) return false;
-      t = Math.min(t + store.get("steps") / 240, store.get("steps"));
-      store.set("step", Math.floor(t));
-      if (t >= store.get("steps")) halt();
-      return Boolean(stop);
-    });
-  };
-  return { node: h("div", { class: "tb-ls-player" }, button, slider.node), halt, draw() {
-    slider.input.max = store.get("steps");
-    slider.set(store.get("step"));
-  } };
-}
-
 function makeControls(store, halt) {
   const surface = kit.select({ label: "surface", value: store.get("surface"), options: Object.entries(SURFACES).map(([key, { name }]) => [key, name]),
     onChange: (name) => {
@@ -406,7 +377,7 @@ function render({ model, el }) {
   // Drawn for the width that there is, so that text keeps its size on a phone; 0 where nothing is laid out yet.
   const whole = clamp(body.clientWidth || 720, 280, 900);
   const column = whole >= 620 ? Math.round((whole - 16) / 2) : whole;
-  const [map, ruler, chart, toggles, player] = [makeMap(store, column), makeRuler(store, column), makeChart(store, column), makeToggles(store), makePlayer(store)];
+  const [map, ruler, chart, toggles, player] = [makeMap(store, column), makeRuler(store, column), makeChart(store, column), makeToggles(store), kit.player(store)];
   const controls = makeControls(store, player.halt);
   let runs = [];
   const drawStep = () => {

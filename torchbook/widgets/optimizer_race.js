@@ -286,35 +286,6 @@ function makeChart(store, width) {
 
 // ---- The controls.
 
-function makePlayer(store) {
-  let stop = null;
-  const calm = globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches;
-  const button = kit.button({ text: "Play", kind: "primary tb-or-play", onClick: () => (stop ? halt() : play()) });
-  const slider = kit.slider({ label: "step", min: 0, max: store.get("steps"), value: store.get("step"), format: String,
-    onInput: (v) => { halt(); store.set("step", v); } });
-  const halt = () => {
-    stop?.();
-    stop = null;
-    button.textContent = "Play";
-  };
-  const play = () => {
-    if (calm) { store.set("step", store.get("steps")); return; }
-    button.textContent = "Pause";
-    let t = store.get("step") >= store.get("steps") ? 0 : store.get("step");
-    stop = kit.animate(() => {
-      if (!button.isConnected) return false;
-      t = Math.min(t + store.get("steps") / 300, store.get("steps"));
-      store.set("step", Math.floor(t));
-      if (t >= store.get("steps")) halt();
-      return Boolean(stop);
-    });
-  };
-  return { node: h("div", { class: "tb-or-player" }, button, slider.node), halt, draw({ steps, step }) {
-    slider.input.max = steps;
-    slider.set(step);
-  } };
-}
-
 const KNOBS = { kappa: ["axes"], tilt: ["axes"], every: ["sparse"], noise: ["sparse", "noisy"] };
 
 function makeControls(store, halt) {
@@ -367,7 +338,7 @@ function render({ model, el }) {
   // Drawn for the width that there is, so that text keeps its size on a phone; 0 where nothing is laid out yet.
   const whole = clamp(body.clientWidth || 720, 280, 900);
   const column = whole >= 620 ? Math.round((whole - 16) / 2) : whole;
-  const [map, chart, player] = [makeMap(store, column), makeChart(store, column), makePlayer(store)];
+  const [map, chart, player] = [makeMap(store, column), makeChart(store, column), kit.player(store, { frames: 300 })];
   const rows = makeRows(store, whole >= 620 ? Math.round(whole - 520) : whole - 81);
   const controls = makeControls(store, player.halt);
   let runs = [];
@@ -375,7 +346,7 @@ function render({ model, el }) {
     const now = state();
     for (const part of [map, chart]) part.draw(runs, now);
     rows.draw(runs, now.step);
-    player.draw(now);
+    player.draw();
     say(sentence(now, runs));
   };
   const race = () => {
