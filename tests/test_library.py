@@ -47,6 +47,17 @@ def test_tables(name, features):
     assert str(features) in split.about
 
 
+def test_the_scale_follows_the_device_and_the_variable(monkeypatch):
+    monkeypatch.delenv("TORCHBOOK_SCALE", raising=False)
+    assert training.book_scale() == ("gpu" if torch.cuda.is_available() else "cpu")
+    for scale in ("smoke", "cpu", "gpu"):
+        monkeypatch.setenv("TORCHBOOK_SCALE", scale)
+        assert training.book_scale() == scale
+    monkeypatch.setenv("TORCHBOOK_SCALE", "huge")
+    with pytest.raises(ValueError, match="smoke, cpu or gpu, not 'huge'"):
+        training.book_scale()
+
+
 def test_unknown_names_are_told():
     with pytest.raises(ValueError, match="choose one of"):
         data.load_table("mnist")

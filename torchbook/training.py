@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,22 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def book_scale() -> str:
+    """How large to train: "gpu" where a chapter finds CUDA, "cpu" (seconds) elsewhere, "smoke" to see that it runs.
+
+    The variable TORCHBOOK_SCALE overrides what is found.
+
+    Raises:
+        ValueError: if TORCHBOOK_SCALE is none of the three.
+    """
+    asked = os.environ.get("TORCHBOOK_SCALE")
+    if asked is None:
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    if asked not in ("smoke", "cpu", "gpu"):
+        raise ValueError(f"TORCHBOOK_SCALE must be smoke, cpu or gpu, not {asked!r}")
+    return asked
 
 
 @torch.no_grad()
