@@ -80,6 +80,7 @@ def main(folder):
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
     run([*pip, "-r", "requirements.txt"])
     run([*pip, "--no-deps", "--no-build-isolation", "-e", "."])
+    run([python, "-c", "from torchbook.site.lab import prefer_notebooks; prefer_notebooks()"])
 
 
 if __name__ == "__main__":
