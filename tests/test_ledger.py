@@ -58,6 +58,11 @@ def test_a_claim_with_an_assertion_passes(tmp_path):
     assert problems(small_book(tmp_path, cell("# checks: a-row\nassert 1 == 1"))) == []
 
 
+def test_claims_may_take_several_lines(tmp_path):
+    root = small_book(tmp_path, cell("# checks: a-row, b-row\n# checks: c-row\nassert 1\n# checks: d-row"))
+    assert sorted(all_claims(root)) == ["a-row", "b-row", "c-row"]
+
+
 @pytest.mark.parametrize(
     ("text", "must", "complaint"),
     [

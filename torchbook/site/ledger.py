@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -54,14 +55,18 @@ def _ids(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _checked(source: str) -> list[str]:
+    """The rows that a cell says it checks: in its first line, or in its first lines."""
+    found = itertools.takewhile(bool, map(CHECKS.match, source.split("\n")))
+    return [row for match in found for row in _ids(match[1])]
+
+
 def claims(page: Page) -> list[Claim]:
     """What this page claims, in the order of its text."""
     found = []
     for source in page.cells:
-        match = CHECKS.match(source.split("\n", 1)[0])
-        if match:
-            asserts = bool(ASSERTION.search(source))
-            found += [Claim(row, page.docname, "check", asserts) for row in _ids(match[1])]
+        asserts = bool(ASSERTION.search(source))
+        found += [Claim(row, page.docname, "check", asserts) for row in _checked(source)]
     for match in TEACHES.finditer(CODE_CELL.sub("", page.text)):
         found += [Claim(row, page.docname, "teach") for row in _ids(match[1])]
     return found
@@ -183,21 +188,19 @@ def _anchor_claims(app: Sphinx, doctree: nodes.document) -> None:
     """Give each checking cell and each teaching comment an id that the ledger can point at."""
     used: set[str] = set()
 
-    def targets(kind: str, text: str) -> list[nodes.Node]:
-        names = [f"{kind}-{row}" for row in _ids(text)]
+    def targets(kind: str, rows: list[str]) -> list[nodes.Node]:
+        names = [f"{kind}-{row}" for row in rows]
         new = [name for name in names if name not in used]
         used.update(new)
         return [nodes.target(ids=[name]) for name in new]
 
     for block in list(doctree.findall(nodes.literal_block)):
-        match = CHECKS.match(block.astext().split("\n", 1)[0])
-        if match:
-            index = block.parent.index(block)
-            block.parent[index:index] = targets("check", match[1])
+        index = block.parent.index(block)
+        block.parent[index:index] = targets("check", _checked(block.astext()))
     for comment in list(doctree.findall(nodes.comment)):
         match = TEACHES.match("% " + comment.astext().strip())
         if match:
-            comment.replace_self(targets("teach", match[1]))
+            comment.replace_self(targets("teach", _ids(match[1])))
 
 
 def _outdated(app: Sphinx, env, added: set, changed: set, removed: set) -> list[str]:
