@@ -11,9 +11,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from fontTools.ttLib import TTFont
 
 from tests.support import ROOT, Watched
 from torchbook.site.chapters import notebooks, pages
+from torchbook.site.slim import FONTS
 from torchbook.site.weigh import LIMIT, weigh_site
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]  # one process builds
@@ -116,6 +118,17 @@ def test_mathematics_reads_without_javascript(site, opened):
         assert not re.search(r"\\(?:frac|sum|alpha|cdot|prod|mathbb)|\$\$", body), docname
         if "$" in re.sub(r"```.*?```", "", (ROOT / f"{docname}.md").read_text(), flags=re.DOTALL):
             assert watched.page.locator(".katex").count() > 0
+
+
+def test_the_fonts_hold_every_character_of_every_formula(site, opened):
+    fonts = site / "_static" / "katex" / "fonts"
+    held, whole = ({chr(code) for path in folder.glob("*.woff2") for code in TTFont(path).getBestCmap()}
+                   for folder in (fonts, FONTS))  # fmt: skip
+    for docname in PAGES:
+        watched = opened((site / f"{docname}.html").as_uri())
+        shown = watched.page.evaluate("[...document.querySelectorAll('.katex-html')].map(f => f.textContent).join('')")
+        missing = (set(shown) & whole) - held  # a sign that KaTeX never had comes from the page's own font
+        assert not missing, docname
 
 
 def test_search_finds_a_word(site, opened):

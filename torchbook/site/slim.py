@@ -1,19 +1,27 @@
-"""Leave out of the style sheets what no page of the book uses.
+"""Leave out of the style sheets and the fonts of mathematics what no page of the book uses.
 
 The theme brings Bootstrap and an icon font with some 2,000 names: 66 kB gzipped on every page. A rule stays if
-every class that its selector needs occurs in a page, or as a word in a script that may set it.
+every class that its selector needs occurs in a page, or as a word in a script that may set it. KaTeX's fonts bring
+every sign of mathematics: a glyph stays if its character stands in a formula.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
 import tinycss2
+from fontTools import subset
 from sphinx.application import Sphinx
 
 CLASS = re.compile(r"\.(-?[A-Za-z_][\w-]*)")
 NEGATED = re.compile(r":not\([^)]*\)")
+FONTS = Path(__file__).parent / "static" / "katex" / "fonts"
+# What KaTeX draws: from the start of a formula to the next formula or the end of a block, so rather too much.
+FORMULA = re.compile(
+    r'class="katex-html"[^>]*>(.*?)(?=</(?:p|div|li|td|th|h\d|dt|dd|figcaption|body)>|class="katex-mathml")', re.S
+)
 SHEETS = ("styles/pydata-sphinx-theme.css", "styles/sphinx-book-theme.css", "sphinx-design.min.css")
 
 
@@ -68,6 +76,33 @@ def slim(css: str, names: set[str]) -> str:
     return "".join(out)
 
 
+def used_characters(site: Path) -> set[str]:
+    """Every character of every formula."""
+    found: set[str] = set()
+    for page in site.rglob("*.html"):
+        for match in FORMULA.finditer(page.read_text(encoding="utf-8")):
+            found |= set(html.unescape(re.sub(r"<[^>]*>?", "", match[1])))
+    return found
+
+
+def slim_font(source: Path, target: Path, characters: set[str]) -> None:
+    """Write the font with the glyphs of these characters alone."""
+    options = subset.Options(flavor="woff2", layout_features=["*"], notdef_outline=True)
+    font = subset.load_font(str(source), options)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(text="".join(characters))
+    subsetter.subset(font)
+    subset.save_font(font, str(target), options)
+
+
+def _slim_fonts(app: Sphinx, exception: Exception | None) -> None:
+    if exception is not None or app.builder.format != "html":
+        return
+    characters = used_characters(Path(app.outdir))
+    for source in FONTS.glob("*.woff2"):  # always from the whole font: an earlier build kept what it needed
+        slim_font(source, Path(app.outdir) / "_static" / "katex" / "fonts" / source.name, characters)
+
+
 def _slim_sheets(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
@@ -82,3 +117,4 @@ def _slim_sheets(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Connect the events of this part."""
     app.connect("build-finished", _slim_sheets, priority=900)
+    app.connect("build-finished", _slim_fonts, priority=900)
