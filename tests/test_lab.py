@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -137,6 +138,10 @@ def test_a_chapter_opens_runs_and_moves(page, lab, name):
     notebook = open_by_double_click(page, lab, f"book/{name}.md")
     cells = Page(ROOT, f"book/{name}").cells
     expect(notebook.locator(".jp-CodeCell")).to_have_count(len(cells), timeout=60_000)
+    text = notebook.locator(".jp-MarkdownCell").all_inner_texts()
+    assert not re.search(r"^:::|\{(?:eq|note|admonition)\}", "\n".join(text), re.MULTILINE), (
+        "MyST shows as it is written"
+    )
     run_all(page, notebook)
     assert errors(notebook) == []
 
