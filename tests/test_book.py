@@ -142,6 +142,7 @@ def test_search_finds_a_word(site, opened):
 def test_search_box_leads_to_the_search_page(site, address, opened):
     watched = opened(f"{address}/{CHAPTERS[-1]}.html", allowed=address)
     page = watched.page
+    page.wait_for_load_state("networkidle")  # leaving the page would call off what it still loads, say its icon
     page.keyboard.press("Control+K")
     page.keyboard.type("warm-up")
     page.keyboard.press("Enter")
