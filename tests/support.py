@@ -27,3 +27,25 @@ class Watched:
 
     def check(self) -> None:
         assert not self.problems, self.problems
+
+    def too_low(self, selector: str) -> int:
+        """How many of these controls are in sight and less than 24 px high."""
+        return self.page.locator(selector).evaluate_all(
+            "nodes => nodes.map((node) => node.getBoundingClientRect().height).filter((y) => y > 0 && y < 24).length"
+        )
+
+    def slide_ms(self, slider: str, value: str, turns: int = 21) -> float:
+        """The median time in ms of a slider's move; JavaScript gives the node, `slider`, and its i-th `value`."""
+        return self.page.evaluate(
+            f"""() => {{
+                const input = {slider};
+                const times = [];
+                for (let i = 0; i < {turns}; i += 1) {{
+                    const begin = performance.now();
+                    input.value = {value};
+                    input.dispatchEvent(new Event('input'));
+                    times.push(performance.now() - begin);
+                }}
+                return times.sort((a, b) => a - b)[{turns // 2}];
+            }}"""
+        )

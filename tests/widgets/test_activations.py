@@ -226,10 +226,7 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
     watched = open_widgets(Activations(["tanh", "elu", "leaky_relu"], alpha=1.5, gain=5.0), theme=theme, width=width)
     page = watched.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.locator(".tb button, .tb select, .tb label.tb-check, .tb input[type=range]").evaluate_all(
-        "nodes => nodes.filter((node) => node.getBoundingClientRect().height > 0"
-        " && node.getBoundingClientRect().height < 24).length"
-    )
+    small = watched.too_low(".tb button, .tb select, .tb label.tb-check, .tb input[type=range]")
     assert small == 0
     assert page.locator(".tb-plot text").first.bounding_box()["height"] >= 11
     watched.check()

@@ -321,10 +321,7 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
     watched = open_widgets(ArchitectureBuilder("GoogLeNet"), theme=theme, width=width)
     page = watched.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.locator(".tb button, .tb select, .tb input, .tb tbody tr").evaluate_all(
-        "nodes => nodes.filter((node) => node.getBoundingClientRect().height > 0"
-        " && node.getBoundingClientRect().height < 24).length"
-    )
+    small = watched.too_low(".tb button, .tb select, .tb input, .tb tbody tr")
     assert small == 0
     assert page.locator(".tb-ab-box.now text").bounding_box()["height"] >= 11
     watched.check()
@@ -333,18 +330,6 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
 @pytest.mark.slow
 def test_an_edit_answers_within_a_frame(open_widgets) -> None:
     watched = open_widgets(ArchitectureBuilder("GoogLeNet"))
-    median = watched.page.evaluate(
-        """() => {
-            const input = document.querySelector('.tb-ab input[type=range]');
-            const times = [];
-            for (let i = 0; i < 21; i += 1) {
-                const begin = performance.now();
-                input.value = 150 + i;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[10];
-        }"""
-    )
+    median = watched.slide_ms("document.querySelector('.tb-ab input[type=range]')", "150 + i")
     assert median < 50, f"{median:.0f} ms for one move of the side"
     watched.check()

@@ -260,11 +260,8 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, mode: str, them
     if mode == "numbers":
         page.locator(".tb-at summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.locator(
+    small = watched.too_low(
         ".tb button, .tb select, .tb .hit, .tb summary, .tb label.tb-check, .tb input:not([type=checkbox])"
-    ).evaluate_all(
-        "nodes => nodes.filter((node) => node.getBoundingClientRect().height > 0"
-        " && node.getBoundingClientRect().height < 24).length"
     )
     assert small == 0
     watched.check()
@@ -273,18 +270,6 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, mode: str, them
 @pytest.mark.slow
 def test_a_slider_answers_within_a_frame(open_widgets) -> None:
     watched = open_widgets(Attention("sentence"))
-    median = watched.page.evaluate(
-        """() => {
-            const input = document.querySelector('.tb-controls input[type=range]');
-            const times = [];
-            for (let i = 0; i < 21; i += 1) {
-                const begin = performance.now();
-                input.value = -1 + i / 12;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[10];
-        }"""
-    )
+    median = watched.slide_ms("document.querySelector('.tb-controls input[type=range]')", "-1 + i / 12")
     assert median < 50, f"{median:.0f} ms for one move of the temperature"
     watched.check()

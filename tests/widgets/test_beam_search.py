@@ -309,18 +309,6 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, model, theme: s
 @pytest.mark.slow
 def test_a_slider_answers_within_a_frame(open_widgets, model) -> None:
     watched = open_widgets(widget_of(model, longest=12))
-    median = watched.page.evaluate(
-        """() => {
-            const input = document.querySelector('.tb-bs input[type=range]');
-            const times = [];
-            for (let i = 0; i < 21; i += 1) {
-                const begin = performance.now();
-                input.value = 1 + (i % 8);
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[10];
-        }"""
-    )
+    median = watched.slide_ms("document.querySelector('.tb-bs input[type=range]')", "1 + (i % 8)")
     assert median < 50, f"{median:.0f} ms for one move of the width"
     watched.check()

@@ -236,18 +236,7 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
 @pytest.mark.slow
 def test_a_slider_answers_quickly(open_widgets) -> None:
     watched = open_widgets(BiasVariance(n=60, fits=100))
-    median = watched.page.evaluate(
-        """() => {
-            const input = [...document.querySelectorAll('input[type=range]')][1]; // the penalty
-            const times = [];
-            for (let i = 0; i < 15; i += 1) {
-                const begin = performance.now();
-                input.value = -6 + i / 3;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[7];
-        }"""
-    )
+    penalty = "[...document.querySelectorAll('input[type=range]')][1]"
+    median = watched.slide_ms(penalty, "-6 + i / 3", turns=15)
     assert median < 150, f"{median:.0f} ms for one move of the penalty with the largest training sets"
     watched.check()

@@ -262,9 +262,6 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
     watched = open_widgets(widget, theme=theme, width=width)
     page = watched.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.locator(".tb button, .tb select, .tb input[type=range], .tb input[type=number]").evaluate_all(
-        "nodes => nodes.filter((node) => node.getBoundingClientRect().height > 0"
-        " && node.getBoundingClientRect().height < 24).length"
-    )
+    small = watched.too_low(".tb button, .tb select, .tb input[type=range], .tb input[type=number]")
     assert small == 0
     watched.check()

@@ -301,18 +301,6 @@ def test_a_slider_answers_within_a_frame(open_widgets):
     rng = random.Random(0)
     points = [(rng.uniform(-3, 3), rng.uniform(-3, 3), i % 4) for i in range(MOST_POINTS)]
     watched = open_widgets(DecisionBoundary(points, features="quadratic"))
-    median = watched.page.evaluate(
-        """() => {
-            const input = document.querySelectorAll('.tb input[type=range]')[1];
-            const times = [];
-            for (let i = 0; i < 15; i += 1) {
-                const begin = performance.now();
-                input.value = -3 + i / 10;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[7];
-        }"""
-    )
+    median = watched.slide_ms("document.querySelectorAll('.tb input[type=range]')[1]", "-3 + i / 10", turns=15)
     assert median < 50, f"{median:.0f} ms for one move with four classes and {MOST_POINTS} points"
     watched.check()

@@ -211,10 +211,7 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
     watched = open_widgets(GradientFlow(clip=True), theme=theme, width=width)
     page = watched.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.locator(".tb button, .tb select, .tb .hit, .tb label.tb-check, .tb input[type=range]").evaluate_all(
-        "nodes => nodes.filter((node) => node.getBoundingClientRect().height > 0"
-        " && node.getBoundingClientRect().height < 24).length"
-    )
+    small = watched.too_low(".tb button, .tb select, .tb .hit, .tb label.tb-check, .tb input[type=range]")
     assert small == 0
     watched.check()
 
@@ -222,18 +219,6 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
 @pytest.mark.slow
 def test_a_slider_answers_within_a_frame(open_widgets) -> None:
     watched = open_widgets(GradientFlow(length=100, matrix="random"))
-    median = watched.page.evaluate(
-        """() => {
-            const input = document.querySelector('.tb-controls input[type=range]');
-            const times = [];
-            for (let i = 0; i < 21; i += 1) {
-                const begin = performance.now();
-                input.value = 0.5 + i / 21;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[10];
-        }"""
-    )
+    median = watched.slide_ms("document.querySelector('.tb-controls input[type=range]')", "0.5 + i / 21")
     assert median < 50, f"{median:.0f} ms for one move of the radius"
     watched.check()

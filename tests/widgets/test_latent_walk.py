@@ -256,10 +256,7 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
     watched = open_widgets(walk(images=IMAGES), walk(4, images=IMAGES), theme=theme, width=width)
     page = watched.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    small = page.locator(".tb button, .tb .hit, .tb label.tb-check").evaluate_all(
-        "nodes => nodes.filter((node) => node.getBoundingClientRect().height > 0"
-        " && node.getBoundingClientRect().height < 24).length"
-    )
+    small = watched.too_low(".tb button, .tb .hit, .tb label.tb-check")
     assert small == 0
     ink = page.locator(".tb-lw-figure canvas").first.evaluate("node => getComputedStyle(node).filter")
     assert ink == ("invert(1)" if theme == "dark" else "none")

@@ -263,18 +263,6 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
 @pytest.mark.slow
 def test_a_slider_answers_within_a_frame(open_widgets) -> None:
     watched = open_widgets(LowRank({"full": torch.randn(64, 64, generator=DRAW)}, weights=torch.randn(4096)))
-    median = watched.page.evaluate(
-        """() => {
-            const input = document.querySelector('.tb-controls input[type=range]');
-            const times = [];
-            for (let i = 0; i < 21; i += 1) {
-                const begin = performance.now();
-                input.value = i;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[10];
-        }"""
-    )
+    median = watched.slide_ms("document.querySelector('.tb-controls input[type=range]')", "i")
     assert median < 50, f"{median:.0f} ms for one move of the rank"
     watched.check()

@@ -297,18 +297,6 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, network, digits
 @pytest.mark.slow
 def test_a_slider_answers_within_a_frame_or_two(open_widgets, digits) -> None:
     watched = open_widgets(Noise(Denoiser(96).state_dict(), digits, steps=20))
-    median = watched.page.evaluate(
-        """() => {
-            const input = [...document.querySelectorAll('.tb-controls input')][2];
-            const times = [];
-            for (let i = 0; i < 15; i += 1) {
-                const begin = performance.now();
-                input.value = i / 4;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[7];
-        }"""
-    )
+    median = watched.slide_ms("[...document.querySelectorAll('.tb-controls input')][2]", "i / 4", turns=15)
     assert median < 100, f"{median:.0f} ms for one move of the guidance"
     watched.check()

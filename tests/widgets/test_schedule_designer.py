@@ -388,18 +388,8 @@ def test_it_fits_and_its_controls_are_large_enough(open_widgets, theme: str, wid
 def test_a_slider_answers_within_a_frame(open_widgets) -> None:
     every = [{"kind": kind} for kind in list(KINDS)[2:]]
     watched = open_widgets(ScheduleDesigner(every, steps=20000, log=True))
-    median = watched.page.evaluate(
-        """() => {
-            const input = [...document.querySelectorAll('.tb-split input[type=range]')][0];
-            const times = [];
-            for (let i = 0; i < 31; i += 1) {
-                const begin = performance.now();
-                input.value = -2 + i / 50;
-                input.dispatchEvent(new Event('input'));
-                times.push(performance.now() - begin);
-            }
-            return times.sort((a, b) => a - b)[15];
-        }"""
+    median = watched.slide_ms(
+        "[...document.querySelectorAll('.tb-split input[type=range]')][0]", "-2 + i / 50", turns=31
     )
     assert median < 50, f"{median:.0f} ms for one move with six curves of 20,000 steps"
     watched.check()
