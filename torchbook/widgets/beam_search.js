@@ -5,18 +5,11 @@ const [BOS, EOS] = [1, 2];
 
 // ---- The network: what nn.Embedding, nn.LSTM and nn.Linear compute.
 
-/** A number from the 16 bits of an IEEE half. */
-export function half(bits) {
-  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
-}
+export const { half } = kit;
 
 /** {shape, data in base64} to {rows, columns, values}; a vector is one column. */
 export function unpack({ shape, data }) {
-  const bytes = atob(data);
-  const values = Float64Array.from({ length: bytes.length / 2 }, (_, i) => half(bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8)));
-  return { rows: shape[0], columns: shape[1] ?? 1, values };
+  return { rows: shape[0], columns: shape[1] ?? 1, values: kit.halves(data) };
 }
 
 function times({ rows, columns, values }, x, out) {

@@ -270,6 +270,24 @@ export function random(seed) {
   return { uniform, normal };
 }
 
+/** The bytes of a base64 string. */
+export function bytes(text) {
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+}
+
+/** A number from the 16 bits of an IEEE half. */
+export function half(bits) {
+  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
+}
+
+/** The numbers of a base64 string of IEEE halves, little-endian. */
+export function halves(text) {
+  const raw = bytes(text);
+  return Float64Array.from({ length: raw.length / 2 }, (_, i) => half(raw[2 * i] | (raw[2 * i + 1] << 8)));
+}
+
 /** Call `step` once per frame while it returns true; returns a function that stops it. */
 export function animate(step) {
   let handle = 0;

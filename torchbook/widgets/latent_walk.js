@@ -4,20 +4,7 @@ const { h, s: svg } = kit;
 
 // ---- The decoder. Numbers come as base64: signed bytes for weights, float16 for codes, half bytes for images.
 
-export function bytes(text) {
-  return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-}
-
-/** The floats of a base64 string of IEEE half precision, little-endian. */
-export function halves(text) {
-  const raw = bytes(text);
-  return Float64Array.from({ length: raw.length / 2 }, (_, i) => {
-    const bits = raw[2 * i] | (raw[2 * i + 1] << 8);
-    const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
-  });
-}
+export const { bytes, halves } = kit;
 
 const ACTIVATIONS = {
   "": (v) => v,
