@@ -63,8 +63,8 @@ def lab(tmp_path_factory) -> Iterator[str]:
         "root_dir": folder / "work",
         "allow_root": True,
         "open_browser": False,
-        "disable_check_xsrf": True,
-    }  # so that the fixtures may end sessions
+        "disable_check_xsrf": True,  # so that the fixtures may end sessions
+    }
     command = [sys.executable, "-m", "jupyterlab", "--IdentityProvider.token="]
     command += [f"--ServerApp.{name}={value}" for name, value in options.items()]
     with (folder / "log").open("w") as log:

@@ -95,15 +95,7 @@ def slim_font(source: Path, target: Path, characters: set[str]) -> None:
     subset.save_font(font, str(target), options)
 
 
-def _slim_fonts(app: Sphinx, exception: Exception | None) -> None:
-    if exception is not None or app.builder.format != "html":
-        return
-    characters = used_characters(Path(app.outdir))
-    for source in FONTS.glob("*.woff2"):  # always from the whole font: an earlier build kept what it needed
-        slim_font(source, Path(app.outdir) / "_static" / "katex" / "fonts" / source.name, characters)
-
-
-def _slim_sheets(app: Sphinx, exception: Exception | None) -> None:
+def _slim_site(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     site = Path(app.outdir)
@@ -112,9 +104,11 @@ def _slim_sheets(app: Sphinx, exception: Exception | None) -> None:
         sheet = site / "_static" / name
         if sheet.exists():
             sheet.write_text(slim(sheet.read_text(encoding="utf-8"), names), encoding="utf-8")
+    characters = used_characters(site)
+    for source in FONTS.glob("*.woff2"):  # always from the whole font: an earlier build kept what it needed
+        slim_font(source, site / "_static" / "katex" / "fonts" / source.name, characters)
 
 
 def setup(app: Sphinx) -> None:
     """Connect the events of this part."""
-    app.connect("build-finished", _slim_sheets, priority=900)
-    app.connect("build-finished", _slim_fonts, priority=900)
+    app.connect("build-finished", _slim_site, priority=900)
