@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import matplotlib as mpl
 import pytest
 import torch
 from torch import nn
 
 from tests.support import ROOT
-from torchbook import data, plotting, training
+from torchbook import colab, data, plotting, training
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -192,3 +195,32 @@ def test_compact_moves_no_point_by_more_than_a_hundredth():
     assert plotting._compact(path + use + text) == (
         '<path d="M 1.23 -0 L 10 21 z"/><use x="3.14" y="-2.5" transform="scale(0.015625)"/><text x="1">0.0015</text>'
     )
+
+
+def test_where_it_runs_names_device_and_scale(monkeypatch):
+    monkeypatch.setenv("TORCHBOOK_SCALE", "smoke")
+    line = training.where_it_runs()
+    assert training.best_device().type in line
+    assert "scale smoke" in line
+    assert torch.__version__ in line
+
+
+def test_outside_colab_the_check_says_what_to_do(capsys, monkeypatch):
+    monkeypatch.delenv("TORCHBOOK_SEED", raising=False)
+    assert colab.check() == 0
+    assert "torchbook check" in capsys.readouterr().out
+
+
+def test_a_graded_notebook_does_not_check_itself(capsys, monkeypatch):
+    monkeypatch.setenv("TORCHBOOK_SEED", "5")
+    assert colab.check() == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_silent_colab_gets_a_clear_error(monkeypatch):
+    message = types.SimpleNamespace(blocking_request=lambda *args, **kwargs: None)
+    monkeypatch.delenv("TORCHBOOK_SEED", raising=False)
+    monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(_message=message))
+    with pytest.raises(RuntimeError, match="File > Download"):
+        colab.check()

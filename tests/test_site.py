@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torchbook import bootstrap
 from torchbook.site import cache, notebooks, stamp, weigh
 from torchbook.site import chapters as chapters_module
 from torchbook.site.__main__ import main
+from torchbook.site.exercises import publish
 from torchbook.site.lab import prefer_notebooks
 from torchbook.site.serve import PortTaken, serve
 
@@ -134,6 +136,20 @@ def test_export_is_stable(book):
 def test_install_cell_is_python_once_the_magic_is_gone(book, monkeypatch):
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     compile(notebooks.install_cell(book), "install", "exec")
+
+
+def test_published_exercises_install_the_library_and_keep_all_else(book, tmp_path):
+    (book / "_config.yml").write_text("repository: {url: 'https://github.com/Some-One/a.book'}\n")
+    shutil.copytree(ROOT / "exercises" / "cnn", book / "exercises" / "cnn")
+    for path in publish(book, tmp_path / "out"):
+        original = json.loads((ROOT / "exercises" / "cnn" / path.name).read_text())["cells"]
+        published = json.loads(path.read_text())["cells"]
+        first = "".join(published[0]["source"])
+        assert first.startswith("# install\n")
+        assert '%pip install -q "torchbook @ git+https://github.com/Some-One/a.book"' in first
+        assert [("".join(c["source"]), c["id"], c["metadata"]) for c in published[1:]] == [
+            ("".join(c["source"]), c["id"], c["metadata"]) for c in original[1:]
+        ]
 
 
 def test_every_chapter_exports_without_myst():

@@ -48,6 +48,16 @@ def book_scale() -> str:
     return asked
 
 
+def where_it_runs() -> str:
+    """One line for the top of a notebook: the device, and the size that its experiments take from it."""
+    device = best_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return (
+        f"PyTorch {torch.__version__} on {device.type} ({name}), scale {book_scale()}: "
+        "set TORCHBOOK_SCALE to smoke, cpu or gpu for another"
+    )
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 4096) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of a classifier in eval mode.

@@ -33,7 +33,8 @@ except ImportError:
 CLOSING = """\
 ---
 Save the notebook, then run `torchbook check {name}.ipynb` in a terminal: it runs everything from the top \
-and shows your points on the public cases. Your teacher grades with other cases of the same kind.
+and shows your points on the public cases. In Colab, run `import torchbook.colab; torchbook.colab.check()` in a new \
+cell. Your teacher grades with other cases of the same kind.
 
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import nbformat
@@ -11,7 +10,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from torchbook.site.notebooks import colab_url
+from torchbook.site.notebooks import colab_url, install_cell
 
 QUESTION = re.compile(r"\*\*(Q\d+ · [^*]+)\*\*\s*·\s*(\d+) points?")
 
@@ -48,15 +47,28 @@ class Exercises(SphinxDirective):
         return [listing, links]
 
 
-def _copy(app: Sphinx, exception: Exception | None) -> None:
-    """The exercise notebooks travel with the site, so that the links work offline too."""
-    source = Path(app.srcdir) / "exercises"
-    if exception is None and app.builder.format == "html" and source.is_dir():
-        ignore = shutil.ignore_patterns(".ipynb_checkpoints")
-        shutil.copytree(source, Path(app.outdir) / "exercises", dirs_exist_ok=True, ignore=ignore)
+def publish(root: Path, out: Path) -> list[Path]:
+    """Copy the exercise notebooks below `out`, with a first cell that installs the library; returns the files.
+
+    The grader knows that cell by its first line, `# install`, and never runs it.
+    """
+    written = []
+    for source in sorted((root / "exercises").glob("*/*.ipynb")):
+        notebook = nbformat.read(source, as_version=4)
+        notebook.cells[0].source = install_cell(root, "install\n# ")
+        path = out / source.relative_to(root / "exercises")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, path)
+        written.append(path)
+    return written
+
+
+def _publish(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        publish(Path(app.srcdir), Path(app.outdir) / "exercises")
 
 
 def setup(app: Sphinx) -> None:
     """Connect the directive and the events of this part."""
     app.add_directive("exercises", Exercises)
-    app.connect("build-finished", _copy)
+    app.connect("build-finished", _publish)

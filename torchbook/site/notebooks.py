@@ -23,11 +23,15 @@ from torchbook.site.chapters import Page, notebooks
 KNOWN_KINDS = {"note": "Note", "tip": "Tip", "warning": "Warning", "important": "Important"}
 FENCE = re.compile(r"^(:{3,})\{(\w+)\} *(.*?)\n(.*?)^\1 *$", re.MULTILINE | re.DOTALL)
 EQUATION = re.compile(r"\$\$(.+?)\$\$[ \t]*\(([\w:-]+)\)", re.DOTALL)
-INSTALL = """# Colab starts without the book's library. This installs it and leaves an existing torch alone.
+INSTALL = """# {first}Colab starts without the book's library. This installs it and leaves an existing torch alone.
 import importlib.util
 
 if importlib.util.find_spec("torchbook") is None:
-{action}"""
+{action}
+
+from torchbook.training import where_it_runs
+
+print(where_it_runs())"""
 
 
 def repository_url(root: Path) -> str | None:
@@ -64,8 +68,8 @@ def colab_url(root: Path, name: str, folder: str = "notebooks") -> str | None:
     return f"https://colab.research.google.com/github/{match[1]}/blob/gh-pages/{folder}/{name}.ipynb" if match else None
 
 
-def install_cell(root: Path) -> str:
-    """Source of the first cell of an exported notebook."""
+def install_cell(root: Path, first: str = "") -> str:
+    """Source of the first cell of an exported notebook; its first line begins with `# {first}`."""
     url = repository_url(root)
     if url:
         action = f'    %pip install -q "torchbook @ git+{url}"'
@@ -74,7 +78,7 @@ def install_cell(root: Path) -> str:
             '    raise ModuleNotFoundError(\n        "torchbook is not installed: run `pip install PATH`, '
             'where PATH is the folder of your copy of the book"\n    )'
         )
-    return INSTALL.format(action=action)
+    return INSTALL.format(action=action, first=first)
 
 
 @lru_cache(maxsize=4)
