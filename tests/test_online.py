@@ -156,3 +156,10 @@ def test_a_file_that_is_not_idx_is_told(tmp_path):
 def test_unknown_names_are_told():
     with pytest.raises(ValueError, match="choose one of mnist, fashion-mnist, cifar-10"):
         online.load_images("imagenet")
+
+
+def test_offline_asks_nobody_and_warns_of_nothing(shelf, monkeypatch, recwarn):
+    monkeypatch.setenv("TORCHBOOK_OFFLINE", "1")
+    assert online.load_images("mnist").x_train.shape[1:] == (1, 8, 8)
+    assert shelf.asked == []
+    assert not recwarn.list
