@@ -34,6 +34,7 @@ PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 1
          "T4": 65e12}  # fmt: skip
 PROBES = {  # chapter -> the names of its model, its inputs, its targets: what the section "Make it larger" leaves
     "cnn/architectures": ("larger", "images.x_train[:batch_size]", "images.y_train[:batch_size]"),
+    "attention/transformers": ("large", "tokens[:, :-1]", "tokens[:, 1:]"),
 }
 WARM_UP, STEPS = 10, 30
 
