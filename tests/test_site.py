@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import re
@@ -159,6 +160,48 @@ def test_every_chapter_exports_without_myst():
                 text = re.sub(r"`[^`]*`", "", cell.source)
                 assert not re.search(r"\{\w+(?::\w+)?\}`|^ *:::|^ *```\{|^%", cell.source, re.MULTILINE), cell.source
                 assert ".md)" not in text, cell.source
+
+
+CHAPTERS = [page for page in chapters_module.notebooks(ROOT) if page.name != "index"]
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.name)
+def test_one_visible_cell_decides_the_size(page):
+    deciding = [cell for cell in chapters_module.CODE_CELL.findall(page.text) if "book_scale()" in cell]
+    assert len(deciding) == 1
+    assert not re.search(r"hide-|remove-|\[check\]", deciding[0]), "readers must see the cell"
+    assert "best_device()" in deciding[0]
+
+
+def bound_and_used(source: str) -> tuple[set[str], set[str]]:
+    """The names that a cell binds, and those that it needs from other cells (or from Python)."""
+    names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    bound = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    return bound, {node.id for node in names if isinstance(node.ctx, ast.Load)} - bound
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.name)
+def test_no_visible_cell_needs_a_checking_cell(page):
+    """A reader who skips the checks can run all the rest."""
+    import jupytext
+
+    shown, checking = set(), set()
+    for cell in jupytext.reads(page.text, fmt="md:myst").cells:
+        if cell.cell_type == "code":
+            bound, used = bound_and_used(cell.source)
+            if "check" in cell.metadata.get("tags", []):
+                checking |= bound
+            else:
+                missing = used & (checking - shown)
+                assert not missing, f"{sorted(missing)} come from a checking cell; needed by:\n{cell.source[:300]}"
+                shown |= bound
 
 
 def test_the_key_covers_library_data_and_environment(book, tmp_path, monkeypatch):
