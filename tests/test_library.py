@@ -224,3 +224,13 @@ def test_a_silent_colab_gets_a_clear_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(_message=message))
     with pytest.raises(RuntimeError, match="File > Download"):
         colab.check()
+
+
+@pytest.mark.parametrize(("value", "hidden"), [("1", True), ("0", False)])
+def test_the_variable_hides_the_bar_of_a_notebook(monkeypatch, value, hidden):
+    """A bar in a built page would be a dead widget."""
+    from tqdm.notebook import tqdm as notebook_tqdm
+
+    monkeypatch.setattr(training, "tqdm", notebook_tqdm)
+    monkeypatch.setenv("TQDM_DISABLE", value)
+    assert training.progress_bar(range(3), display=False).disable is hidden

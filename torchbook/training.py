@@ -58,6 +58,15 @@ def where_it_runs() -> str:
     )
 
 
+def progress_bar(*args, disable: bool = False, **options) -> tqdm:
+    """tqdm's bar for this place, terminal or notebook, which goes when the work is done.
+
+    TQDM_DISABLE=1 hides it, as when the book is built: tqdm's own bar for notebooks does not heed that variable.
+    """
+    hidden = os.environ.get("TQDM_DISABLE", "0") not in ("", "0")
+    return tqdm(*args, **{"leave": False, "disable": disable or hidden, **options})
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 4096) -> tuple[float, float]:
     """Mean cross-entropy and accuracy of a classifier in eval mode.
@@ -109,7 +118,7 @@ def fit(
     if epochs < 1 or batch_size < 1:
         raise ValueError(f"epochs and batch_size must be at least 1, got {epochs} and {batch_size}")
     history, generator = History(), torch.Generator().manual_seed(seed)
-    bar = tqdm(range(epochs), disable=not progress, leave=False, unit="epoch")
+    bar = progress_bar(range(epochs), disable=not progress, unit="epoch")
     for _ in bar:
         steps = []
         model.train()
