@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import traitlets
 
 from .base import Widget
 from .checks import number, one_of, whole
+from .packing import array, packed
 
 PIXELS = 64
 CLASSES = 10
@@ -19,12 +19,6 @@ NORMS = ("inf", "2", "1")
 LARGEST = {"inf": 0.4, "2": 3.0, "1": 12.0}  # the end of the slider, per norm
 MADE_FOR = ("each", "standard", "robust")
 ANY = -1  # aim at any wrong class
-
-
-def _array(value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    return np.asarray(value, dtype=np.float32)
 
 
 def pack(what: str, weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +35,7 @@ def pack(what: str, weights: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{what} must hold exactly {', '.join(sorted(wanted))}; got {', '.join(sorted(weights))}")
     sizes, parts = [PIXELS], []
     for layer in layers:
-        weight, bias = _array(weights[f"{layer}.weight"]), _array(weights[f"{layer}.bias"])
+        weight, bias = array(weights[f"{layer}.weight"], np.float32), array(weights[f"{layer}.bias"], np.float32)
         if weight.ndim != 2 or weight.shape[1] != sizes[-1] or bias.shape != weight.shape[:1]:
             raise ValueError(
                 f"{what}'s layer {layer} must take {sizes[-1]} numbers; its weight has the shape {weight.shape}, "
@@ -56,7 +50,7 @@ def pack(what: str, weights: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{what} has {len(flat):,} weights, too heavy for a page: at most {MAX_WEIGHTS:,}")
     if not np.abs(flat).max() < 65_000:
         raise ValueError(f"{what} holds a number that is not finite or too large for float16")
-    return {"sizes": sizes, "data": base64.b64encode(flat.astype("<f2").tobytes()).decode("ascii")}
+    return {"sizes": sizes, "data": packed(flat, "<f2")}
 
 
 class Attack(Widget):
@@ -116,7 +110,7 @@ class Attack(Widget):
         seed: int = 0,
         title: str = "Attack two networks",
     ) -> None:
-        pictures = _array(images)
+        pictures = array(images, np.float32)
         if pictures.ndim != 2 or pictures.shape[1] != PIXELS or not 1 <= len(pictures) <= 20:
             raise ValueError(f"images must be 1 to 20 rows of {PIXELS} pixels, got the shape {pictures.shape}")
         if not (pictures.min() >= 0 and pictures.max() <= 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import traitlets
 
 from .base import Widget
 from .checks import number, one_of, whole
+from .packing import packed
 
 # The browser's half holds the same names and limits.
 RULES = ("power", "gnmt", "bonus")
@@ -56,10 +56,7 @@ def pack(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, object]]:
     merged = {name: value for name, value in weights.items() if "bias_" not in name}
     for part in ("encoder", "decoder"):
         merged[f"{part}.bias"] = weights[f"{part}.bias_ih_l0"] + weights[f"{part}.bias_hh_l0"]
-    return {
-        name: {"shape": list(value.shape), "data": base64.b64encode(value.astype("<f2").tobytes()).decode("ascii")}
-        for name, value in merged.items()
-    }
+    return {name: {"shape": list(value.shape), "data": packed(value, "<f2")} for name, value in merged.items()}
 
 
 class BeamSearch(Widget):

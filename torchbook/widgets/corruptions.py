@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import traitlets
 
 from .base import Widget
 from .checks import number, one_of, whole
+from .packing import array, packed
 
 KINDS = ("noise", "blur", "contrast", "shift", "occlusion")
 PIXELS, CLASSES = 64, 10
@@ -18,16 +18,10 @@ MAX_WIDTH, MAX_IMAGES = 128, 200  # more would make the page heavy
 SEVEREST = 5
 
 
-def _array(values: Any) -> np.ndarray:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values, dtype=np.float64)
-
-
 def _network(name: str, params: Sequence[Any]) -> dict[str, Any]:
     if len(params) != 4:
         raise ValueError(f"the model {name!r} must be four tensors, w1, b1, w2, b2; got {len(params)}")
-    w1, b1, w2, b2 = (_array(one) for one in params)
+    w1, b1, w2, b2 = (array(one, np.float64) for one in params)
     width = w1.shape[-1] if w1.ndim == 2 else 0
     if not 1 <= width <= MAX_WIDTH:
         raise ValueError(f"the model {name!r} must have a w1 of shape (64, 1 to {MAX_WIDTH}), got {w1.shape}")
@@ -38,8 +32,8 @@ def _network(name: str, params: Sequence[Any]) -> dict[str, Any]:
             raise ValueError(f"the model {name!r} must have a {part} of shape {shape}, got {parts[part].shape}")
         if not (np.abs(parts[part]) < 6e4).all():
             raise ValueError(f"the model {name!r} holds a number in {part} that is not finite or too large for float16")
-    flat = np.concatenate([parts[part].ravel() for part in shapes]).astype("<f2")
-    return {"name": name, "width": width, "weights": base64.b64encode(flat.tobytes()).decode("ascii")}
+    flat = np.concatenate([parts[part].ravel() for part in shapes])
+    return {"name": name, "width": width, "weights": packed(flat, "<f2")}
 
 
 class Corruptions(Widget):
@@ -86,7 +80,7 @@ class Corruptions(Widget):
     ) -> None:
         if not isinstance(models, Mapping) or len(models) != 2:
             raise ValueError('models must map two names to their parameters, such as {"plain": [...], "PixMix": [...]}')
-        pictures, classes = _array(images), _array(labels)
+        pictures, classes = array(images, np.float64), array(labels, np.float64)
         if pictures.ndim != 2 or pictures.shape[1] != PIXELS or not 1 <= len(pictures) <= MAX_IMAGES:
             raise ValueError(
                 f"images must be 1 to {MAX_IMAGES} rows of {PIXELS} pixels, got the shape {pictures.shape}"
@@ -97,7 +91,7 @@ class Corruptions(Widget):
             raise ValueError(f"labels must be {len(pictures)} whole numbers from 0 to 9, one for each image")
         super().__init__(
             models=[_network(str(name), params) for name, params in models.items()],
-            images=base64.b64encode(np.rint(pictures * 255).astype("u1").tobytes()).decode("ascii"),
+            images=packed(np.rint(pictures * 255), "u1"),
             labels=classes.astype(int).tolist(),
             kind=one_of("kind", kind, KINDS),
             severity=number("severity", severity, 0, SEVEREST),

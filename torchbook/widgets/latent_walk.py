@@ -11,6 +11,7 @@ import traitlets
 
 from .base import Widget
 from .checks import number, whole
+from .packing import array, packed
 
 ACTIVATIONS = ("Tanh", "ReLU", "SiLU", "Sigmoid")  # latent_walk.js computes the same
 MOST_POINTS = 1000
@@ -18,21 +19,11 @@ MOST_CLASSES = 10
 REACH = (3.0, 6.0)  # the plane shows the square [-reach, reach]
 
 
-def _array(values: object) -> np.ndarray:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values)
-
-
 def _rows(name: str, values: object, shape: tuple[int, ...]) -> np.ndarray:
-    rows = _array(values)
+    rows = array(values)
     if rows.shape != shape or rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
         raise ValueError(f"{name} must be finite numbers of the shape {shape}, got {rows.dtype} of {rows.shape}")
     return rows.astype(np.float64)
-
-
-def _pack(values: np.ndarray, kind: str) -> str:
-    return base64.b64encode(values.astype(kind).tobytes()).decode("ascii")
 
 
 def _int8(values: np.ndarray) -> tuple[bytes, float]:
@@ -47,8 +38,8 @@ def _read_decoder(decoder: object) -> tuple[list[list[object]], str]:
     for module in decoder:
         kind = type(module).__name__
         if kind == "Linear":
-            weight = _array(module.weight)
-            bias = np.zeros(len(weight)) if module.bias is None else _array(module.bias)
+            weight = array(module.weight)
+            bias = np.zeros(len(weight)) if module.bias is None else array(module.bias)
             (matrix, scale), (row, bias_scale) = _int8(weight.ravel()), _int8(bias)
             layers.append([weight.shape[1], weight.shape[0], "", scale, bias_scale])
             parameters += matrix + row
@@ -128,18 +119,18 @@ class LatentWalk(Widget):
             )
         if math.isqrt(pixels) ** 2 != pixels:
             raise ValueError(f"the decoder gives {pixels} pixels, which make no square picture")
-        count = whole("the number of codes", len(_array(codes)), 1, MOST_POINTS)
+        count = whole("the number of codes", len(array(codes)), 1, MOST_POINTS)
         places = _rows("codes", codes, (count, 2))
-        kinds = _array(labels)
+        kinds = array(labels)
         most = classes or MOST_CLASSES
         if kinds.shape != (count,) or kinds.dtype.kind not in "iu" or kinds.min() < 0 or kinds.max() >= most:
             raise ValueError(f"labels must be {count} whole numbers from 0 to {most - 1}, one for each code")
         super().__init__(
             layers=layers,
             weights=weights,
-            codes=_pack(places, "<f2"),
+            codes=packed(places, "<f2"),
             labels=kinds.tolist(),
-            spreads="" if spreads is None else _pack(_rows("spreads", spreads, (count, 2)), "<f2"),
+            spreads="" if spreads is None else packed(_rows("spreads", spreads, (count, 2)), "<f2"),
             images="" if images is None else _images(images, (count, pixels)),
             classes=classes,
             noise=number("noise", noise, 0, 1),
@@ -154,4 +145,4 @@ def _images(images: object, shape: tuple[int, int]) -> str:
         raise ValueError(f"images must lie in [0, 1], these lie in [{pixels.min():g}, {pixels.max():g}]")
     levels = np.round(pixels.ravel() * 15).astype(np.uint8)
     levels = np.append(levels, np.zeros(len(levels) % 2, dtype=np.uint8)).reshape(-1, 2)
-    return _pack(levels[:, 0] * 16 + levels[:, 1], "u1")
+    return packed(levels[:, 0] * 16 + levels[:, 1], "u1")

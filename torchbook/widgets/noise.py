@@ -10,6 +10,7 @@ import traitlets
 
 from .base import Widget
 from .checks import number, one_of, whole
+from .packing import array
 
 SCHEDULES = ("cosine", "linear", "copied")
 STEPS = 200  # the levels of a schedule
@@ -20,20 +21,13 @@ HALF = 15
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcde"
 
 
-def _array(value: Any) -> np.ndarray:
-    """A tensor, an array or rows of numbers as float32."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    return np.asarray(value, dtype=np.float32)
-
-
 def pack(matrix: Any) -> dict[str, Any]:
     """A matrix (R, C), or a vector as one row, as text: a letter per entry and a scale per row.
 
     Entry (r, c) is `scale[r] * level`, with the levels -15..15 as the letters A..Z, a..e. A row's scale is its largest
     absolute value over 15, so the error is at most half of that. A page compresses a letter to about 5 bits.
     """
-    values = _array(matrix)
+    values = array(matrix, np.float32)
     rows = values.reshape(1, -1) if values.ndim == 1 else values
     scale = [float(f"{top / HALF:.4g}") for top in np.maximum(np.abs(rows).max(axis=1), 1e-6)]
     levels = np.clip(np.rint(rows / np.array(scale)[:, None]), -HALF, HALF).astype(int)
@@ -48,10 +42,10 @@ def _checked(what: str, weights: Mapping[str, Any], shapes: Mapping[str, tuple[i
     if set(weights) != set(shapes):
         raise ValueError(f"{what} must hold exactly {', '.join(sorted(shapes))}; got {', '.join(sorted(weights))}")
     for name, shape in shapes.items():
-        array = _array(weights[name])
-        if array.shape != shape:
-            raise ValueError(f"{what}'s {name} must have the shape {shape}, got {array.shape}")
-        if not np.isfinite(array).all():
+        values = array(weights[name], np.float32)
+        if values.shape != shape:
+            raise ValueError(f"{what}'s {name} must have the shape {shape}, got {values.shape}")
+        if not np.isfinite(values).all():
             raise ValueError(f"{what}'s {name} holds a number that is not finite")
     return {name: pack(weights[name]) for name in shapes}
 
@@ -59,7 +53,7 @@ def _checked(what: str, weights: Mapping[str, Any], shapes: Mapping[str, tuple[i
 def _network(weights: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(weights, Mapping) or "inp.weight" not in weights:
         raise ValueError("network must be the denoiser's state_dict(), with an entry inp.weight")
-    width = len(_array(weights["inp.weight"]))
+    width = len(array(weights["inp.weight"], np.float32))
     if width > MAX_WIDTH:
         raise ValueError(f"a network of width {width} is too heavy for a page: at most {MAX_WIDTH}")
     shapes = {"inp.weight": (width, PIXELS), "inp.bias": (width,), "out.weight": (PIXELS, width)}
@@ -76,7 +70,7 @@ def _judge(weights: Mapping[str, Any] | None) -> dict[str, Any]:
     names = sorted((name for name in weights if name.endswith("weight")), key=lambda name: int(name.split(".")[0]))
     shapes, features = {}, PIXELS
     for name in names:
-        size = len(_array(weights[name]))
+        size = len(array(weights[name], np.float32))
         shapes |= {name: (size, features), name.replace("weight", "bias"): (size,)}
         features = size
     if features != NONE:
@@ -147,7 +141,7 @@ class Noise(Widget):
         seed: int = 0,
         title: str = "Into noise and back",
     ) -> None:
-        pictures = _array(images)
+        pictures = array(images, np.float32)
         if pictures.ndim != 2 or pictures.shape[1] != PIXELS or not 1 <= len(pictures) <= 20:
             raise ValueError(f"images must be 1 to 20 rows of {PIXELS} pixels, got the shape {pictures.shape}")
         if not np.abs(pictures).max() <= 1:

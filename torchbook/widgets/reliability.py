@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
-import numpy as np
 import traitlets
 from torch import Tensor
 
 from .base import Widget
 from .checks import number, one_of, trait_number, trait_whole, whole
+from .packing import array, packed
 
 MASSES = ("width", "mass")
 TRUTHS = ("true", "drawn")
@@ -45,11 +44,8 @@ def _packed(name: str, pair: object) -> dict[str, object]:
         raise ValueError(f"the labels of {name!r} must lie in 0..{classes - 1}")
     z = logits.detach().cpu().double()
     z = (z - z.amax(dim=1, keepdim=True)).clamp(min=-60_000)  # a half ends at 65,504
-    texts = [
-        base64.b64encode(values.astype(kind).tobytes()).decode("ascii")
-        for values, kind in ((z.numpy(), "<f2"), (labels.cpu().numpy(), np.uint8))
-    ]
-    return {"name": name, "rows": rows, "classes": classes, "logits": texts[0], "labels": texts[1]}
+    texts = {"logits": packed(array(z), "<f2"), "labels": packed(array(labels), "u1")}
+    return {"name": name, "rows": rows, "classes": classes, **texts}
 
 
 class Reliability(Widget):
