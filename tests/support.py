@@ -34,6 +34,15 @@ class Watched:
             "nodes => nodes.map((node) => node.getBoundingClientRect().height).filter((y) => y > 0 && y < 24).length"
         )
 
+    def sticking_out(self) -> int:
+        """How many visible nodes of the first widget reach beyond its right edge."""
+        return self.page.locator(".tb *:visible").evaluate_all(
+            """nodes => {
+                const right = (node) => node.getBoundingClientRect().right;
+                return nodes.filter((node) => right(node) > right(document.querySelector('.tb'))).length;
+            }"""
+        )
+
     def slide_ms(self, slider: str, value: str, turns: int = 21) -> float:
         """The median time in ms of a slider's move; JavaScript gives the node, `slider`, and its i-th `value`."""
         return self.page.evaluate(
