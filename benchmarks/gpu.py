@@ -22,13 +22,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from chapters import ROOT, chosen
 from tqdm import tqdm
 
-from torchbook.site.chapters import Page, notebooks
+from torchbook.site.chapters import Page
 
-ROOT = Path(__file__).resolve().parent.parent
 # Dense bfloat16 (T4: float16) operations per second, from the makers' data sheets.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "V100": 125e12,
          "T4": 65e12}  # fmt: skip
@@ -64,9 +63,9 @@ def run(page: Page, device: str, args: argparse.Namespace) -> dict:
     return {**json.loads(result.stdout.splitlines()[-1]), "seconds": seconds}
 
 
-def one(name: str, device: str) -> None:
+def one(page: Page, device: str) -> None:
     """Execute the chapter here; print what it said of its scale and what share of the peak its model reaches."""
-    page = next(page for page in notebooks(ROOT) if page.name == name)
+    name = page.name
     names: dict = {"__name__": "__main__"}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -167,15 +166,13 @@ def main() -> int:
     parser.add_argument("--one", metavar="CHAPTER", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        one(args.one, args.device)
+        one(*chosen(parser, [args.one]), args.device)
         return 0
     import torch
 
     if args.device == "cuda" and not torch.cuda.is_available():
         parser.error("PyTorch finds no CUDA device here; --device cpu measures the CPU alone")
-    pages = [page for page in notebooks(ROOT) if not args.chapters or page.name in args.chapters]
-    if unknown := set(args.chapters) - {page.name for page in pages}:
-        parser.error(f"no chapter named {', '.join(sorted(unknown))}")
+    pages = chosen(parser, args.chapters)
     devices = ["cuda", "cpu"] if args.device == "cuda" else ["cpu"]
     rows = {page.name: {device: run(page, device, args) for device in devices} for page in tqdm(pages, unit="chapter")}
     text = report(rows, args)

@@ -17,11 +17,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from chapters import chosen
 from tqdm import tqdm
 
-from torchbook.site.chapters import Page, notebooks
+from torchbook.site.chapters import Page
 
-ROOT = Path(__file__).resolve().parent.parent
 SEEDING = re.compile(r"\b(manual_seed|default_rng|PCG64)\((?=[^)])")
 
 
@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--shifts", type=lambda text: [int(part) for part in text.split(",")], default=[1, 2])
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    pages = [page for page in notebooks(ROOT) if not args.chapters or page.name in args.chapters]
+    pages = chosen(parser, args.chapters)
     failures = 0
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         waiting = {pool.submit(run, page, shift): (page.name, shift) for page in pages for shift in args.shifts}
